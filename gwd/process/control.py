@@ -1,0 +1,272 @@
+"""The child's end of the control channel: the supervisor's words become calls on an `Actor`.
+
+Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole or not at all: a
+msgpack map of at most 64 KiB with an "op", sometimes with one fd beside it. The supervisor speaks
+`prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child answers
+`ready`, `prepared`, `failed`, `committed`, `aborted`, `drained`. Packets keep their order, so an
+abort can never overtake its prepare.
+
+Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
+generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is
+written from the event loop on purpose: it stops when the loop does.
+
+A reload in a child is one small machine (`_Reload`):
+
+    IDLE --prepare--> PREPARING --generator ends--> PREPARED --commit--> IDLE   (new tables)
+                          |  '--generator raises--> IDLE                        (old tables)
+                          '------abort--> IDLE <--abort-- PREPARED              (old tables)
+
+A commit that raises leaves nobody knows what: the process ends, and its successor starts from the
+new snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import msgpack
+
+from gwd.config.snapshot import Snapshot, unpack
+from gwd.process.child import Child
+from gwd.segment.processes import DRAINING, READY, ProcessTable
+
+MAX_MESSAGE = 65536
+HEARTBEAT_INTERVAL = 0.25
+"""Seconds between two heartbeats; the shortest judgement the supervisor passes is one second."""
+COMMIT_FAILED_STATUS = 70
+"""EX_SOFTWARE of sysexits.h: exit status of a child whose commit raised."""
+
+
+class Actor(Protocol):
+    """What a worker or the controller does when it is told to."""
+
+    def prepare(self, snapshot: Snapshot, generation: int) -> Iterator[None]:
+        """Build the tables of `snapshot` beside the living ones, at most 5 ms between two yields.
+
+        A generator that raises has failed: nothing has changed, the error goes to the operator.
+        """
+
+    def commit(self) -> None:
+        """Swap in what was prepared. Must not fail."""
+
+    def abort(self) -> None:
+        """Throw away what was prepared, wholly or in part (not called after prepare raised)."""
+
+    def drain(self, grace: float) -> None:
+        """Stop accepting, finish what is in flight within `grace` seconds, call
+        `Control.drained()` and stop the loop. Called once.
+        """
+
+    def stop(self) -> None:
+        """Stop the loop at once. May be called more than once, also while draining."""
+
+    def reopen_logs(self) -> None:
+        """Close and open the log files anew (SIGUSR1, logrotate)."""
+
+
+class _Reload(enum.Enum):
+    IDLE = enum.auto()
+    PREPARING = enum.auto()
+    PREPARED = enum.auto()
+
+
+class Control:
+    """Binds `actor` to the supervisor's channel on `loop`.
+
+    Create it when the loop exists, call `ready()` when the child can do its work. `serving` is
+    what a readiness probe on the data port should say: True from `ready()` until the gateway
+    begins to stop (`shutdown_delay`: not ready, still serving) or this child drains.
+    `workers` is the number of worker slots; a reload may raise it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, child: Child, actor: Actor) -> None:
+        self.serving = False
+        self.workers = child.workers
+        self._loop = loop
+        self._child = child
+        self._actor = actor
+        self._channel: socket.socket | None = child.channel
+        self._table = ProcessTable(child.segment)
+        self._grace = child.snapshot.server.shutdown_grace
+        self._draining = False
+        self._state = _Reload.IDLE
+        self._generation = child.generation
+        self._next: Snapshot | None = None
+        self._slices: Iterator[None] | None = None
+        self._unsent: list[bytes] = []
+        self._table.set_generation(child.column, child.generation)
+        self._beat()
+        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        loop.add_reader(child.channel.fileno(), self._on_readable)
+
+    # --- what the actor says -----------------------------------------------------------------
+
+    def ready(self) -> None:
+        """The child works from now on."""
+        self.serving = not self._draining
+        self._table.set_state(self._child.column, DRAINING if self._draining else READY)
+        self._send({"op": "ready"})
+
+    def drained(self) -> None:
+        """Everything this child had in flight is done; it is about to stop its loop."""
+        self._send({"op": "drained"})
+
+    # --- the channel -------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        channel = self._channel
+        while channel is not None:
+            try:
+                data, fds, _flags, _address = socket.recv_fds(
+                    channel, MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return
+            except OSError:
+                data, fds = b"", []
+            try:
+                if not data:
+                    self._supervisor_gone()
+                    return
+                self._on_message(msgpack.unpackb(data), fds)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            channel = self._channel
+
+    def _on_message(self, message: dict[str, Any], fds: list[int]) -> None:
+        match message["op"]:
+            case "prepare":
+                self._prepare(fds[0], message["generation"])
+            case "commit":
+                self._commit(message["generation"])
+            case "abort":
+                self._abort()
+            case "workers":
+                self.workers = message["count"]
+            case "unready":
+                self.serving = False
+                self._table.set_state(self._child.column, DRAINING)
+            case "drain":
+                self._drain(message["grace"])
+            case "stop":
+                self.serving = False
+                self._actor.stop()
+            case "reopen_logs":
+                self._actor.reopen_logs()
+            case unknown:
+                raise ValueError(f"the supervisor said {unknown!r}")
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._unsent.append(msgpack.packb(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        channel = self._channel
+        while channel is not None and self._unsent:
+            try:
+                channel.send(self._unsent[0])
+            except BlockingIOError:
+                self._loop.call_later(0.05, self._flush)
+                return
+            except OSError:
+                self._unsent.clear()  # the supervisor is gone; the reader will see it
+                return
+            del self._unsent[0]
+
+    def _supervisor_gone(self) -> None:
+        if self._channel is not None:
+            self._loop.remove_reader(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+        self.serving = False
+        self._actor.stop()
+
+    # --- a reload ----------------------------------------------------------------------------
+
+    def _prepare(self, fd: int, generation: int) -> None:
+        self._abandon()
+        self._generation = generation
+        try:
+            self._next = unpack(os.pread(fd, os.fstat(fd).st_size, 0))
+            self._slices = self._actor.prepare(self._next, generation)
+        except Exception as error:
+            self._prepare_failed(error)
+            return
+        self._state = _Reload.PREPARING
+        self._loop.call_soon(self._slice, self._slices)
+
+    def _slice(self, slices: Iterator[None]) -> None:
+        if slices is not self._slices:
+            return  # aborted meanwhile
+        try:
+            next(slices)
+        except StopIteration:
+            self._slices = None
+            self._state = _Reload.PREPARED
+            self._send({"op": "prepared", "generation": self._generation})
+        except Exception as error:
+            self._prepare_failed(error)
+        else:
+            self._loop.call_soon(self._slice, slices)
+
+    def _prepare_failed(self, error: Exception) -> None:
+        self._slices = self._next = None
+        self._state = _Reload.IDLE
+        text = f"{type(error).__name__}: {error}"[:2048]
+        self._send({"op": "failed", "generation": self._generation, "error": text})
+
+    def _commit(self, generation: int) -> None:
+        if self._state is not _Reload.PREPARED or generation != self._generation:
+            return  # the supervisor's time-out replaces us
+        assert self._next is not None
+        try:
+            self._actor.commit()
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(COMMIT_FAILED_STATUS)
+        self._grace = self._next.server.shutdown_grace
+        self._next = None
+        self._state = _Reload.IDLE
+        self._table.set_generation(self._child.column, generation)
+        self._send({"op": "committed", "generation": generation})
+
+    def _abort(self) -> None:
+        self._abandon()
+        self._send({"op": "aborted", "generation": self._generation})
+
+    def _abandon(self) -> None:
+        if self._state is not _Reload.IDLE:
+            slices, self._slices, self._next = self._slices, None, None
+            self._state = _Reload.IDLE
+            close = getattr(slices, "close", None)
+            if close is not None:
+                close()
+            self._actor.abort()
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _drain(self, grace: float) -> None:
+        if not self._draining:
+            self._draining = True
+            self.serving = False
+            self._table.set_state(self._child.column, DRAINING)
+            self._actor.drain(grace)
+
+    def _on_sigterm(self) -> None:
+        """SIGTERM to one child retires it gently; the supervisor puts another in its place."""
+        self._drain(self._grace)
+
+    def _beat(self) -> None:
+        self._table.beat(self._child.column, time.monotonic_ns())
+        self._loop.call_later(HEARTBEAT_INTERVAL, self._beat)
