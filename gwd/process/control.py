@@ -2,9 +2,9 @@
 
 Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole or not at all: a
 msgpack map of at most 64 KiB with an "op", sometimes with one fd beside it. The supervisor speaks
-`prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child answers
-`ready`, `prepared`, `failed`, `committed`, `aborted`, `drained`. Packets keep their order, so an
-abort can never overtake its prepare.
+`prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child
+answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `retiring`, `drained`. Packets keep
+their order, so an abort can never overtake its prepare.
 
 Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
 generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is
@@ -265,7 +265,9 @@ class Control:
 
     def _on_sigterm(self) -> None:
         """SIGTERM to one child retires it gently; the supervisor puts another in its place."""
-        self._drain(self._grace)
+        if not self._draining:
+            self._send({"op": "retiring"})
+            self._drain(self._grace)
 
     def _beat(self) -> None:
         self._table.beat(self._child.column, time.monotonic_ns())
