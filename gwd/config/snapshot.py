@@ -14,19 +14,19 @@ Names, addresses and patterns are already checked; defaults are filled in; `${VA
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, cast
 
-import msgpack
-
-T = TypeVar("T")
+import msgpack  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """One listening address, `host` an IP literal ("0.0.0.0", "::", "127.0.0.1") or name."""
+    """One listening address, `host` an IP literal: "0.0.0.0", "::", "127.0.0.1"."""
 
     host: str
     port: int
@@ -127,7 +127,7 @@ class Verifier:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     host: str
-    """IP literal or name; for a Unix socket its absolute path, with port 0."""
+    """IP literal (a name was resolved at load); for a Unix socket its path, with port 0."""
     port: int
     weight: int
     address: str
@@ -214,6 +214,10 @@ class Route:
     respond: Respond | None
     line: int
     """Line of the file on which the route begins; 0 if there is no file."""
+    rate: Rate | None = None
+    """A limit of this route alone."""
+    rate_key: str = "ip"
+    """"ip" | "claim:NAME" | "header:NAME": what `rate` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,35 +237,65 @@ class Snapshot:
 
 def pack(snapshot: Snapshot) -> bytes:
     """`snapshot` as msgpack: maps of field name to value, nothing else."""
-    return bytes(msgpack.packb(dataclasses.asdict(snapshot)))
+    return bytes(msgpack.packb(_plain(snapshot)))
 
 
 def unpack(data: bytes) -> Snapshot:
     """The inverse of `pack`.
 
-    Raises KeyError or TypeError if `data` was packed by another version of gwd.
+    Raises KeyError if `data` was packed by another version of gwd.
     """
-    return _build(Snapshot, msgpack.unpackb(data, use_list=False))
+    return cast(Snapshot, _builder(Snapshot)(msgpack.unpackb(data, use_list=False)))
 
 
-def _build(cls: type[T], plain: dict[str, Any]) -> T:
+Convert = Callable[[Any], Any]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    names = _NAMES.get(type(value))
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
+    return value
+
+
+@functools.cache
+def _builder(cls: type) -> Convert:
+    """Makes a `cls` from its map. Types are looked at once per class, not once per value."""
     hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    if plain.keys() != known:
-        raise KeyError(f"{cls.__name__}: fields differ: {sorted(plain.keys() ^ known)}")
-    return cls(**{name: _value(hints[name], value) for name, value in plain.items()})
+    converters = {name: _converter(hints[name]) for name in _NAMES[cls]}
+    known = converters.keys()
+    nested = [(name, convert) for name, convert in converters.items() if convert is not None]
+
+    def build(plain: dict[str, Any]) -> Any:
+        if plain.keys() != known:
+            raise KeyError(f"{cls.__name__}: fields differ: {sorted(plain.keys() ^ known)}")
+        for name, convert in nested:
+            value = plain[name]
+            if value is not None:
+                plain[name] = convert(value)
+        return cls(**plain)
+
+    return build
 
 
-def _value(hint: Any, plain: Any) -> Any:
-    if plain is None or plain == ():
-        return plain
+def _converter(hint: Any) -> Convert | None:
+    """How a value of type `hint` is made from plain msgpack; None if it is plain itself."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     if typing.get_origin(hint) is tuple:
         args = typing.get_args(hint)
-        if args[-1] is Ellipsis:
-            return tuple(_value(args[0], item) for item in plain)
-        return tuple(plain)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, plain)  # type: ignore[arg-type]
-    return plain
+        item = _converter(args[0]) if args[-1] is Ellipsis else None
+        if item is None:
+            return None
+        return lambda values: tuple(map(item, values))
+    return _builder(hint) if hint in _NAMES else None
+
+
+_NAMES: dict[type, tuple[str, ...]] = {
+    cls: tuple(f.name for f in dataclasses.fields(cls))
+    for cls in list(globals().values())
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls)
+}
+"""The dataclasses of this module and their fields, in order."""
