@@ -1,0 +1,113 @@
+"""A worker's coarse clock: the time as of the last tick, and a wheel of deadlines.
+
+Strategy. A proxy arms and disarms a time-out several times per request, and nearly none of them
+ever fires. So a deadline is an attribute (`Timed.deadline`), written freely, and the wheel looks
+at it only when the slot comes up in which the object sits: if the deadline has moved on by then,
+the object is put into a later slot. Only a deadline *earlier* than that slot touches the wheel.
+Every object is in at most one slot, so nothing dead is kept alive.
+
+Deadlines are kept to within one tick (50 ms), late rather than early. There is one timer handle
+per worker, whatever it serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+TICK = 0.05
+SLOTS = 2048
+"""A power of two; the wheel's horizon is SLOTS ticks (102 s). Farther deadlines wait there."""
+NEVER = float("inf")
+
+
+class Timed(Protocol):
+    """What the wheel can watch."""
+
+    deadline: float
+    """Monotonic seconds, NEVER when nothing is waited for. Set it through `Clock.arm`."""
+    slot: int
+    """The tick in whose slot the object sits, -1 for none. Owned by the clock."""
+
+    def expired(self) -> None:
+        """The deadline has passed; the object is out of the wheel and may arm itself again."""
+
+
+class Clock:
+    """The time of a worker. `now` is monotonic seconds as of the last tick."""
+
+    __slots__ = ("_loop", "_on_tick", "_slots", "_tick", "_timer", "now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._slots: list[set[Timed]] = [set() for _ in range(SLOTS)]
+        self.now = time.monotonic()
+        self._tick = int(self.now / TICK)
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_tick: list[Callable[[float], None]] = []
+
+    def start(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._turn)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def each_tick(self, callback: Callable[[float], None]) -> None:
+        """Call `callback(now)` on every tick, about twenty times a second."""
+        self._on_tick.append(callback)
+
+    def arm(self, item: Timed, deadline: float) -> None:
+        """Make `item.expired` be called once `deadline` is past, in place of its earlier one."""
+        item.deadline = deadline
+        if deadline == NEVER:
+            return
+        tick = int(deadline / TICK) + 1
+        if item.slot != -1:
+            if tick >= item.slot:
+                return
+            self._slots[item.slot & (SLOTS - 1)].discard(item)
+        self._put(item, tick)
+
+    def disarm(self, item: Timed) -> None:
+        """Forget `item`: for an object that ends."""
+        item.deadline = NEVER
+        if item.slot != -1:
+            self._slots[item.slot & (SLOTS - 1)].discard(item)
+            item.slot = -1
+
+    def _put(self, item: Timed, tick: int) -> None:
+        tick = max(self._tick + 1, min(tick, self._tick + SLOTS - 1))
+        item.slot = tick
+        self._slots[tick & (SLOTS - 1)].add(item)
+
+    def _turn(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._turn)
+        self.advance(time.monotonic())
+
+    def advance(self, now: float) -> None:
+        """Move to `now`, firing what is due. Slots missed by a late loop are all looked at."""
+        self.now = now
+        last = int(now / TICK)
+        first = max(self._tick + 1, last - SLOTS + 1)
+        self._tick = max(last, self._tick)
+        for tick in range(first, last + 1):
+            slot = self._slots[tick & (SLOTS - 1)]
+            if not slot:
+                continue
+            due = list(slot)
+            slot.clear()
+            for item in due:
+                item.slot = -1
+            for item in due:
+                # An earlier item's expiry may have armed, moved or ended this one.
+                if item.slot != -1 or item.deadline == NEVER:
+                    continue
+                if item.deadline <= now:
+                    item.expired()
+                else:
+                    self._put(item, int(item.deadline / TICK) + 1)
+        for callback in self._on_tick:
+            callback(now)

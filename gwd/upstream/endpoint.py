@@ -1,0 +1,294 @@
+"""One address of an upstream: its pooled connections, who waits for one, and how it fares.
+
+Strategy. Connections are bounded (`max_connections` per endpoint over all workers, `CONNECTING` at
+once per worker) because an upstream that is asked for a thousand connections at once drops SYNs.
+An exchange takes the connection that was idle for the shortest time; if there is none it waits
+here, first come first served, and whatever becomes free first serves it: a connection another
+exchange gives back, or a new one. A connect that fails therefore fails the longest waiter.
+
+Each worker may always have its share of the endpoint's connections and borrows what others leave.
+Its cells in the segment (in flight, connections, requests, failures) are written by it alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gwd.clock import Clock
+from gwd.config import snapshot as plain
+from gwd.segment.endpoints import (
+    CONNECTIONS,
+    FAILURES,
+    IN_FLIGHT,
+    REQUESTS,
+    UNHEALTHY,
+    EndpointTable,
+)
+from gwd.upstream.connection import Connection
+
+if TYPE_CHECKING:
+    from gwd.upstream.exchange import Exchange
+
+CONNECTING = 32
+"""Connects under way at once, per endpoint and worker (PERFORMANCE §5)."""
+POST_IDLE = 1.0
+"""A request that may not be sent twice takes a pooled connection only if it was idle for less."""
+DOWN_FIRST, DOWN_MOST = 0.5, 8.0
+"""Seconds for which this worker avoids an endpoint that refused it; doubles with each failure."""
+
+
+def table_name(upstream: str, address: str) -> bytes:
+    """The name of an endpoint's row in the segment."""
+    return f"{upstream}\0{address}".encode()
+
+
+class Endpoint:
+    """See the module. Lives as long as its upstream names its address, through reloads."""
+
+    __slots__ = (
+        "_cells",
+        "_clock",
+        "_connecting",
+        "_connections",
+        "_down_for",
+        "_down_until",
+        "_failures",
+        "_idle",
+        "_loop",
+        "_requests",
+        "_row",
+        "_seen_health",
+        "_table",
+        "_tasks",
+        "_words",
+        "active",
+        "address",
+        "config",
+        "host",
+        "host_line",
+        "port",
+        "retired",
+        "share",
+        "waiting",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        upstream: plain.Upstream,
+        endpoint: plain.Endpoint,
+        table: EndpointTable,
+        column: int,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.address = endpoint.address
+        self.host, self.port = endpoint.host, endpoint.port
+        self.host_line = f"Host: {endpoint.address}\r\n".encode()
+        self.active = 0
+        """Exchanges of this worker that have chosen it and have no complete answer yet."""
+        self.waiting: deque[Exchange] = deque()
+        self.retired = False
+        self._idle: list[Connection] = []
+        self._connections: set[Connection] = set()
+        self._connecting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._requests = self._failures = 0
+        self._down_for = DOWN_FIRST
+        self._down_until = 0.0
+        self._clock, self._loop = clock, loop
+        self._table = table
+        self._row = table.find(table_name(upstream.name, endpoint.address))
+        self._words = table.words
+        cells = [table.cell(self._row, column, c) for c in (IN_FLIGHT, REQUESTS, FAILURES)]
+        self._cells = (*cells, table.cell(self._row, column, CONNECTIONS))
+        self._requests = self._words[self._cells[1]]
+        self._failures = self._words[self._cells[2]]
+        self._seen_health = table.health(self._row).state
+        self.configure(upstream, endpoint, 1)
+
+    def configure(self, upstream: plain.Upstream, endpoint: plain.Endpoint, workers: int) -> None:
+        """Take the settings of a (new) config; connections stay."""
+        self.config = upstream
+        self.weight = endpoint.weight
+        self.share = max(1, upstream.max_connections // workers)
+
+    # how it fares
+
+    def in_flight(self) -> int:
+        return self.active
+
+    def usable(self) -> bool:
+        """Whether a new exchange should choose it."""
+        return self._down_until <= self._clock.now and self._seen_health != UNHEALTHY
+
+    def eligible(self) -> bool:
+        """Whether it may be tried when no endpoint is usable: health checks do not forbid it."""
+        return self._seen_health != UNHEALTHY
+
+    def chosen(self) -> None:
+        self.active += 1
+        self._requests += 1
+        self._words[self._cells[0]] = self.active
+        self._words[self._cells[1]] = self._requests
+
+    def left(self) -> None:
+        self.active -= 1
+        self._words[self._cells[0]] = self.active
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._words[self._cells[2]] = self._failures
+
+    def _unreachable(self) -> None:
+        self._down_until = self._clock.now + self._down_for
+        self._down_for = min(2 * self._down_for, DOWN_MOST)
+
+    def _reached(self) -> None:
+        self._down_until, self._down_for = 0.0, DOWN_FIRST
+
+    # connections
+
+    def acquire(self, exchange: Exchange, fresh: bool) -> None:
+        """Give `exchange` a connection now or later (`exchange.assigned`), or fail it
+        (`exchange.unreachable`). `fresh`: not a pooled one."""
+        if not fresh:
+            connection = self._pooled(exchange.idempotent)
+            if connection is not None:
+                exchange.assigned(connection)
+                return
+        self.waiting.append(exchange)
+        self._connect_for_waiters()
+
+    def _pooled(self, idempotent: bool) -> Connection | None:
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if idempotent:
+                return connection
+            if self._clock.now - connection.idle_since < POST_IDLE and connection.looks_alive():
+                return connection
+            connection.close()
+        return None
+
+    def _connect_for_waiters(self) -> None:
+        while self._connecting < min(len(self.waiting), CONNECTING) and self._may_open():
+            self._connecting += 1
+            task = self._loop.create_task(self._connect())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _may_open(self) -> bool:
+        mine = len(self._connections) + self._connecting
+        if mine < self.share:
+            return True
+        others = self._table.total(self._row, CONNECTIONS) - len(self._connections)
+        return mine + others < self.config.max_connections
+
+    async def _connect(self) -> None:
+        connection = Connection(self, self._clock)
+        error = ""
+        try:
+            async with asyncio.timeout(self.config.connect_timeout):
+                await self._loop.create_connection(lambda: connection, self.host, self.port)  # type: ignore[arg-type, return-value]
+        except TimeoutError:
+            error = "connect_timeout"
+        except OSError:
+            error = "connect_failed"
+        finally:
+            self._connecting -= 1
+        if not error and not connection.open:
+            error = "connect_failed"  # accepted, and closed before we came to use it
+        if error:
+            self._connect_failed(error)
+            return
+        self._reached()
+        self._connections.add(connection)
+        self._words[self._cells[3]] = len(self._connections)
+        self._offer(connection)
+
+    def _connect_failed(self, error: str) -> None:
+        self.failed()
+        self._unreachable()
+        # While other connections live or come, only those whom none can serve are turned away.
+        may_serve = self._connecting + len(self._connections)
+        while len(self.waiting) > may_serve:
+            self.waiting.popleft().unreachable(error)
+        self._connect_for_waiters()
+
+    def release(self, connection: Connection) -> None:
+        """An answer ended cleanly: the connection may serve the next."""
+        connection.idle_since = self._clock.now
+        self._offer(connection)
+
+    def _offer(self, connection: Connection) -> None:
+        if self.waiting:
+            self.waiting.popleft().assigned(connection)
+        elif self.retired:
+            connection.close()
+        else:
+            connection.arm(self._clock.now + self.config.keepalive_idle)
+            self._idle.append(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """`connection` is gone, whatever it was doing."""
+        self._connections.discard(connection)
+        self._words[self._cells[3]] = len(self._connections)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self.waiting:
+            self._connect_for_waiters()
+
+    def withdraw(self, exchange: Exchange) -> None:
+        """`exchange` no longer waits here."""
+        try:
+            self.waiting.remove(exchange)
+        except ValueError:
+            return
+
+    # what the tick and a reload do
+
+    def tick(self, now: float) -> None:
+        """Turn away who waited too long; take note of what the controller found."""
+        if self.waiting:
+            for exchange in [e for e in self.waiting if e.wait_until <= now]:
+                self.waiting.remove(exchange)
+                exchange.waited_too_long()
+            self._connect_for_waiters()
+        health = self._seen_health if self.retired else self._table.health(self._row).state
+        if health != self._seen_health:
+            self._seen_health = health
+            if health == UNHEALTHY:
+                self._move_away()
+            else:
+                self._reached()
+
+    def _move_away(self) -> None:
+        """The endpoint was found down: what can be asked of another one is, at once."""
+        for connection in list(self._idle):
+            connection.close()
+        for connection in list(self._connections):
+            exchange = connection.exchange
+            if exchange is not None and exchange.may_move():
+                connection.abort()
+                exchange.lost(connection)
+        while self.waiting:
+            self.waiting.popleft().unreachable("connect_failed")
+
+    def retire(self) -> None:
+        """The config names it no longer: connections close as they become free.
+
+        Its row in the segment may soon be another's: what is still counted is counted privately.
+        """
+        self.retired = True
+        for cell in (self._cells[0], self._cells[3]):
+            self._words[cell] = 0
+        self._words, self._cells = memoryview(bytearray(32)).cast("Q"), (0, 1, 2, 3)
+        for connection in list(self._idle):
+            connection.close()
+
+    def finished(self) -> bool:
+        """Whether a retired endpoint has nothing left to do."""
+        return not self.waiting and not self._connections and not self._connecting

@@ -1,0 +1,462 @@
+"""One request's trip to an upstream: choose an endpoint, send, retry, hand the answer to a sink.
+
+Strategy. An exchange is driven by callbacks alone: its sink (a client's connection, or a part of an
+aggregate) gives it the request's body, its connection gives it the answer, the clock its time-outs.
+Where it stands is one value:
+
+    WAITING ──assigned──> SENDING ──request whole──> AWAITING ──final head──> ANSWERING ──> DONE
+       ^                     │                           │
+       └──── moved or retried, by the rules of `_lost_before_answer` and `_retry` ────┘
+
+and nothing is sent anew after the first byte of an answer went to the sink. The rules (the
+configuration reference, "retries"):
+
+- Nothing was sent: any method moves, at once, to another endpoint or a fresh connection.
+- A pooled connection died unanswered: the same for idempotent methods whose body is still held.
+- A time-out, a fresh connection that died, a status of `retry_on`: idempotent methods only,
+  `retries` times, within the upstream's budget.
+
+Moves and retries are bounded: by the number of endpoints + 1, by `retries`, by the route's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import IntEnum
+from typing import Protocol
+
+from gwd.clock import NEVER, TICK, Clock
+from gwd.http.bodies import LAST_CHUNK, encode_chunk
+from gwd.http.head import ResponseHead
+from gwd.http.problem import Refusal
+from gwd.upstream.connection import Connection
+from gwd.upstream.endpoint import Endpoint
+from gwd.upstream.upstream import Upstream
+
+HOLD = 65536
+"""Bytes of a request's body that are kept so that it can be sent again."""
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""RFC 9110 §9.2.2, less TRACE, which is refused."""
+_BODY_UNUSUAL = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+
+# What befell an exchange, by the word that the log carries as its reason.
+_REFUSALS = {
+    "connect_failed": (502, "No connection could be made to the service."),
+    "connect_timeout": (504, "The service did not accept a connection in time."),
+    "upstream_closed": (502, "The service closed the connection without an answer."),
+    "upstream_timeout": (504, "The service did not answer in time."),
+    "upstream_write_timeout": (504, "The service did not read the request in time."),
+    "no_healthy_endpoint": (503, "No instance of the service can answer at the moment."),
+    "queue_full": (503, "Too many requests wait for the service."),
+    "pending_timeout": (503, "No connection to the service became free in time."),
+}
+
+
+class State(IntEnum):
+    WAITING = 0
+    SENDING = 1
+    AWAITING = 2
+    ANSWERING = 3
+    DONE = 4
+
+
+class Sink(Protocol):
+    """Who asked. Exactly one of `answer`, `failed` comes first; after `answer(…, False)` come
+    `answer_data` until its `last` is True, or `cut`."""
+
+    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None: ...
+
+    def answer_data(self, data: bytes, last: bool) -> None: ...
+
+    def failed(self, refusal: Refusal) -> None:
+        """There will be no answer; nothing was delivered."""
+
+    def cut(self, refusal: Refusal) -> None:
+        """The answer broke off after its head: it must not look complete (SEC-22)."""
+
+    def body_wanted(self) -> None:
+        """A connection carries the request now, and its body is not all here."""
+
+    def pause_body(self) -> None: ...
+
+    def resume_body(self) -> None: ...
+
+
+class Exchange:
+    __slots__ = (
+        "_chunked",
+        "_clock",
+        "_deadline",
+        "_held",
+        "_held_size",
+        "_moves",
+        "_replayable",
+        "_retries",
+        "_retrying",
+        "_start",
+        "_tail",
+        "_tried",
+        "_upstream",
+        "_whole",
+        "_write_timeout",
+        "attempts",
+        "config",
+        "connection",
+        "endpoint",
+        "host_line",
+        "idempotent",
+        "method",
+        "served_by",
+        "sink",
+        "state",
+        "stream_idle",
+        "wait_until",
+    )
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        sink: Sink,
+        clock: Clock,
+        method: str,
+        start: bytes,
+        host_line: bytes,
+        tail: bytes,
+        chunked: bool,
+        timeout: float | None,
+        write_timeout: float,
+    ) -> None:
+        """`start` is the request line; `host_line` the Host field the client asked for; `tail`
+        all other field lines with the empty line at the end. `timeout` bounds the whole exchange
+        up to the answer's head, in seconds."""
+        config = upstream.config
+        self.config = config
+        self.sink = sink
+        self.method = method
+        self.idempotent = method in IDEMPOTENT
+        self.host_line = upstream.host_line or host_line
+        self.state = State.WAITING
+        self.attempts = 0
+        self.served_by = ""
+        """The address of the endpoint chosen last."""
+        self.connection: Connection | None = None
+        self.endpoint: Endpoint | None = None
+        self.wait_until = NEVER
+        """When, waiting for a connection, it has waited long enough."""
+        self.stream_idle = config.stream_idle + TICK
+        self._upstream = upstream
+        self._clock = clock
+        self._start, self._tail = start, tail
+        self._chunked = chunked
+        self._deadline = NEVER if timeout is None else clock.now + timeout + TICK
+        self._write_timeout = write_timeout
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._replayable = True
+        self._whole = False
+        self._tried: Collection[Endpoint] = ()
+        self._moves = 0
+        self._retries = 0
+        self._retrying = False
+        upstream.active += 1
+
+    # the sink's side
+
+    def start(self, body: bytes, whole: bool) -> None:
+        """Set out. `body` is what is here of the request's body, `whole` whether that is all."""
+        self._whole = whole
+        if body:
+            self._hold(body)
+        self._set_out(fresh=False)
+
+    def send_body(self, data: bytes, last: bool) -> None:
+        """More of the request's body. After an early answer it goes nowhere."""
+        state = self.state
+        if state >= State.ANSWERING:
+            return
+        self._whole = last
+        if state == State.WAITING:
+            self._hold(data)
+            if self._held_size > HOLD:
+                self.sink.pause_body()
+            return
+        self._remember(data)
+        connection = self.connection
+        assert connection is not None
+        wire = self._wire(data, last)
+        if wire:
+            connection.write(wire)
+        if last:
+            self._await_answer(connection)
+
+    def pause_answer(self) -> None:
+        if self.connection is not None:
+            self.connection.pause_reading()
+
+    def resume_answer(self) -> None:
+        if self.connection is not None:
+            self.connection.resume_reading()
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.state == State.DONE:
+            return
+        connection, endpoint = self.connection, self.endpoint
+        self._leave()
+        self._end()
+        if connection is not None:
+            connection.abort()
+        elif endpoint is not None:
+            endpoint.withdraw(self)
+
+    # setting out
+
+    def _set_out(self, fresh: bool) -> None:
+        upstream = self._upstream
+        endpoint = upstream.choose(self._tried)
+        if endpoint is None and self._tried:
+            endpoint, fresh = upstream.choose(()), True
+        if endpoint is None:
+            self._fail("no_healthy_endpoint")
+            return
+        self.state = State.WAITING
+        self.endpoint = endpoint
+        self.served_by = endpoint.address
+        self.attempts += 1
+        endpoint.chosen()
+        self.wait_until = min(self._clock.now + self.config.pending_timeout + TICK, self._deadline)
+        if endpoint.waiting and upstream.full():
+            self._leave()
+            self._fail("queue_full")
+            return
+        endpoint.acquire(self, fresh)
+
+    def assigned(self, connection: Connection) -> None:
+        """`connection` is ours: the head and what is held of the body go out in one write."""
+        self.connection = connection
+        self.state = State.SENDING
+        endpoint = connection.endpoint
+        host = endpoint.host_line if self._upstream.uses_endpoint_host else self.host_line
+        held = self._held
+        whole = self._whole
+        if not held and whole:
+            connection.begin(self, b"".join((self._start, host, self._tail)))
+            if self._chunked:
+                connection.write(LAST_CHUNK)
+            self._await_answer(connection)
+            return
+        body = self._wire(b"".join(held), whole)
+        if self._held_size > HOLD:
+            self._replayable = False
+            held.clear()
+        connection.begin(self, b"".join((self._start, host, self._tail, body)))
+        if whole:
+            self._await_answer(connection)
+        else:
+            connection.arm(NEVER)
+            self.sink.body_wanted()
+
+    def _await_answer(self, connection: Connection) -> None:
+        if self.state == State.SENDING:
+            self.state = State.AWAITING
+            connection.arm(
+                min(self._clock.now + self.config.response_timeout + TICK, self._deadline)
+            )
+
+    def _wire(self, data: bytes, last: bool) -> bytes:
+        if not self._chunked:
+            return data
+        if last:
+            return (encode_chunk(data) if data else b"") + LAST_CHUNK
+        return encode_chunk(data) if data else b""
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+
+    def _remember(self, data: bytes) -> None:
+        if self._replayable and data:
+            self._hold(data)
+            if self._held_size > HOLD:
+                self._replayable = False
+                self._held.clear()
+
+    # the connection's side: the answer
+
+    def reusable(self) -> bool:
+        """Whether the connection may serve another request, as far as ours goes (SEC-19). Asked
+        when the answer is complete."""
+        if not self._whole or self.state < State.AWAITING:
+            return False
+        return not (self._held_size and self.method in _BODY_UNUSUAL)
+
+    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
+        if (
+            head.status in self.config.retry_on
+            and self.state == State.AWAITING
+            and self._may_retry()
+        ):
+            connection = self.connection
+            if not last and connection is not None:
+                connection.abort()
+            self._retry()
+            return
+        self.state = State.ANSWERING
+        self._held.clear()
+        sink = self.sink
+        if last:
+            self._leave()
+            self._end()
+        sink.answer(head, data, last)
+
+    def answer_data(self, data: bytes, last: bool) -> None:
+        sink = self.sink
+        if last:
+            self._leave()
+            self._end()
+        sink.answer_data(data, last)
+
+    def upstream_full(self) -> None:
+        """The upstream reads the request slower than it comes."""
+        if self.state == State.SENDING and self.connection is not None:
+            self.connection.arm(self._clock.now + self._write_timeout + TICK)
+            self.sink.pause_body()
+
+    def upstream_drained(self) -> None:
+        if self.state == State.SENDING and self.connection is not None:
+            self.connection.arm(NEVER)
+            self.sink.resume_body()
+
+    # the connection's side: what goes wrong
+
+    def unreachable(self, reason: str) -> None:
+        """No connection could be made: nothing was sent."""
+        self._move(reason)
+
+    def waited_too_long(self) -> None:
+        self._leave()
+        late = self._clock.now >= self._deadline
+        self._fail("upstream_timeout" if late else "pending_timeout")
+
+    def lost(self, connection: Connection) -> None:
+        """The connection is gone, and not a byte of a final head had come."""
+        pooled = connection.served > 0
+        if not self._may_repeat():
+            self._endpoint_failed()
+            self._leave()
+            self._fail("upstream_closed")
+        elif pooled:
+            self._move("upstream_closed")
+        else:
+            self._endpoint_failed()
+            self._retry_or_fail("upstream_closed")
+
+    def may_move(self) -> bool:
+        """Whether it could be asked elsewhere, were its endpoint to go down now."""
+        return self.state in (State.SENDING, State.AWAITING) and self._may_repeat()
+
+    def broken(self, refusal: Refusal) -> None:
+        """The answer was not HTTP as we allow it, or it was cut. The connection is closed."""
+        sink = self.sink
+        delivered = self.state == State.ANSWERING
+        self._endpoint_failed()
+        self._leave()
+        self._end()
+        if delivered:
+            sink.cut(refusal)
+        else:
+            # Whatever the reader's word for it: towards the client it is a bad gateway.
+            sink.failed(Refusal(502, "bad_response", "The service gave a malformed answer."))
+
+    def timed_out(self) -> None:
+        connection, state = self.connection, self.state
+        if connection is not None:
+            connection.abort()
+        self._endpoint_failed()
+        if state == State.ANSWERING:
+            sink = self.sink
+            self._leave()
+            self._end()
+            sink.cut(Refusal(504, "stream_idle", "The service stopped in the middle."))
+        elif state == State.SENDING:
+            self._leave()
+            self._fail("upstream_write_timeout")
+        else:
+            self._retry_or_fail("upstream_timeout")
+
+    # moving on
+
+    def _may_repeat(self) -> bool:
+        return self.idempotent and self._replayable
+
+    def _may_retry(self) -> bool:
+        return (
+            self._may_repeat()
+            and self._retries < self.config.retries
+            and self._clock.now < self._deadline
+            and (self._retrying or self._upstream.retry_allowed())
+        )
+
+    def _retry_or_fail(self, reason: str) -> None:
+        if self._may_retry():
+            self._retry()
+        else:
+            self._leave()
+            self._fail(reason)
+
+    def _retry(self) -> None:
+        self._retries += 1
+        if not self._retrying:
+            self._retrying = True
+            self._upstream.retrying += 1
+        self._exclude()
+        self._leave()
+        self._set_out(fresh=False)
+
+    def _move(self, reason: str) -> None:
+        """Nothing was lost: go on elsewhere, counting against neither `retries` nor budget."""
+        self._moves += 1
+        most = len(self.config.endpoints) + 1
+        self._exclude()
+        self._leave()
+        if self._moves > most or self._clock.now >= self._deadline:
+            self._fail(reason)
+        elif self._moves == most or self._upstream.choose(self._tried) is None:
+            # Every endpoint was tried. One that merely dropped an idle connection may be asked
+            # again on a fresh one; one that could not be reached was reached for often enough.
+            if reason == "upstream_closed":
+                self._set_out(fresh=True)
+            else:
+                self._fail(reason)
+        else:
+            self._set_out(fresh=False)
+
+    def _exclude(self) -> None:
+        if self.endpoint is not None:
+            self._tried = (*self._tried, self.endpoint)
+
+    def _endpoint_failed(self) -> None:
+        if self.endpoint is not None:
+            self.endpoint.failed()
+
+    def _leave(self) -> None:
+        """Part from endpoint and connection."""
+        endpoint = self.endpoint
+        self.connection = None
+        if endpoint is not None:
+            self.endpoint = None
+            endpoint.left()
+
+    def _end(self) -> None:
+        self.state = State.DONE
+        self._upstream.active -= 1
+        if self._retrying:
+            self._retrying = False
+            self._upstream.retrying -= 1
+
+    def _fail(self, reason: str) -> None:
+        status, detail = _REFUSALS[reason]
+        headers = (("Retry-After", "1"),) if status == 503 else ()
+        sink = self.sink
+        self._end()
+        sink.failed(Refusal(status, reason, detail, headers))

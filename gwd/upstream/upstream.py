@@ -1,0 +1,124 @@
+"""A named upstream of one worker: its endpoints, the balancer over them, and the retry budget.
+
+Strategy. The object lives as long as the name does; a reload gives it new settings and endpoints
+in place (`configure`), and endpoints whose address stays keep their connections. An exchange
+remembers the settings it began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+
+from gwd.clock import Clock
+from gwd.config import snapshot as plain
+from gwd.segment.endpoints import EndpointTable
+from gwd.upstream.balance import Balancer, make_balancer
+from gwd.upstream.endpoint import Endpoint
+
+BUDGET_SHARE, BUDGET_LEAST = 0.2, 3
+"""Retries under way, at most: this share of the exchanges under way, but always this many."""
+
+
+class Upstream:
+    __slots__ = (
+        "_balancer",
+        "_clock",
+        "_column",
+        "_endpoints",
+        "_loop",
+        "_retired",
+        "_table",
+        "active",
+        "config",
+        "host_line",
+        "name",
+        "retrying",
+        "uses_endpoint_host",
+    )
+
+    def __init__(
+        self,
+        config: plain.Upstream,
+        workers: int,
+        table: EndpointTable,
+        column: int,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.name = config.name
+        self.active = 0
+        self.retrying = 0
+        self._table, self._column = table, column
+        self._clock, self._loop = clock, loop
+        self._endpoints: dict[str, Endpoint] = {}
+        self._retired: list[Endpoint] = []
+        self.configure(config, workers)
+
+    def configure(self, config: plain.Upstream, workers: int) -> None:
+        """Take a (new) config. Endpoints it does not name are retired."""
+        self.config = config
+        self.uses_endpoint_host = config.host_header == "endpoint"
+        literal = config.host_header not in ("preserve", "endpoint")
+        self.host_line = f"Host: {config.host_header}\r\n".encode() if literal else None
+        before = self._endpoints
+        self._endpoints = {}
+        for each in config.endpoints:
+            endpoint = before.pop(each.address, None)
+            if endpoint is None:
+                endpoint = Endpoint(
+                    config, each, self._table, self._column, self._clock, self._loop
+                )
+            endpoint.configure(config, each, workers)
+            self._endpoints[each.address] = endpoint
+        self._retire(before.values())
+        self._balancer: Balancer[Endpoint] = make_balancer(
+            config.balance, tuple(self._endpoints.values())
+        )
+
+    @property
+    def endpoints(self) -> Iterable[Endpoint]:
+        return self._endpoints.values()
+
+    def choose(self, tried: Collection[Endpoint]) -> Endpoint | None:
+        """An endpoint for an exchange that failed on `tried`; None if there is none.
+
+        When every endpoint is avoided by this worker, but none by the health checks, one of them
+        is tried all the same: a refusal a moment ago is no reason to refuse everybody.
+        """
+        endpoint = self._balancer.pick(tried)
+        if endpoint is not None:
+            return endpoint
+        rest = [e for e in self._endpoints.values() if e not in tried and e.eligible()]
+        return min(rest, key=Endpoint.in_flight, default=None)
+
+    def full(self) -> bool:
+        """Whether nobody more may wait for a connection."""
+        waiting = 0
+        for endpoint in self._endpoints.values():
+            waiting += len(endpoint.waiting)
+        return waiting >= self.config.max_pending
+
+    def retry_allowed(self) -> bool:
+        return self.retrying < max(BUDGET_LEAST, BUDGET_SHARE * self.active)
+
+    def tick(self, now: float) -> None:
+        for endpoint in self._endpoints.values():
+            endpoint.tick(now)
+        if self._retired:
+            for endpoint in self._retired:
+                endpoint.tick(now)
+            self._retired = [e for e in self._retired if not e.finished()]
+
+    def retire(self) -> None:
+        """The config names it no longer. Tick it until it is `finished`."""
+        self._retire(self._endpoints.values())
+        self._endpoints = {}
+
+    def finished(self) -> bool:
+        return not self._retired and not self._endpoints
+
+    def _retire(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            endpoint.retire()
+            self._retired.append(endpoint)

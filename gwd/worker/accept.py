@@ -1,0 +1,103 @@
+"""Accepting: a listener's queue becomes connections.
+
+Strategy. uvloop's own server takes one connection per turn of the loop, so under load new clients
+wait behind the old ones, and it drops clients when fds run out. This loop takes up to `BATCH` a
+turn, and what is decided about a connection as such (`max_connections`, deny, room for fds) is
+decided before any object exists for it.
+
+When accepting must pause, the clients wait in the kernel's queue: nothing is refused that could be
+served a moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+from gwd.clock import TICK
+from gwd.worker.client import ClientConnection
+
+if TYPE_CHECKING:
+    from gwd.worker.process import Worker
+
+BATCH = 64
+OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+REST = 0.1
+"""Seconds without accepting when fds or memory ran out."""
+
+
+class Acceptor:
+    """Accepts from one listener on behalf of `worker`, from `start` on."""
+
+    __slots__ = ("_listener", "_loop", "_resume_at", "_running", "_tasks", "_worker")
+
+    def __init__(self, worker: Worker, listener: socket.socket) -> None:
+        self._worker = worker
+        self._listener = listener
+        self._loop = worker.loop
+        self._running = False
+        self._resume_at = 0.0
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._loop.add_reader(self._listener.fileno(), self._ready)
+
+    def pause(self, until: float) -> None:
+        """Accept nothing until the tick after `until`, monotonic seconds."""
+        self._resume_at = until
+        if self._running:
+            self._running = False
+            self._loop.remove_reader(self._listener.fileno())
+
+    def tick(self, now: float) -> None:
+        if not self._running and self._resume_at <= now:
+            self.start()
+
+    def finish(self) -> None:
+        """Take what is queued, then close the listener on our side."""
+        for _ in range(64):
+            if self._take(BATCH) < BATCH:
+                break
+        self.pause(float("inf"))
+        self._listener.close()
+
+    def _ready(self) -> None:
+        self._take(BATCH)
+
+    def _take(self, most: int) -> int:
+        worker = self._worker
+        for taken in range(most):
+            if not worker.may_accept():
+                self.pause(worker.clock.now + TICK)
+                return taken
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return taken
+            except OSError as error:
+                if error.errno not in OUT_OF_ROOM:
+                    raise
+                worker.ran_out_of_fds()
+                self.pause(worker.clock.now + REST)
+                return taken
+            self._open(sock, address[0])
+        return most
+
+    def _open(self, sock: socket.socket, peer_ip: str) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = ClientConnection(self._worker, peer_ip)
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: connection, sock)  # type: ignore[arg-type, return-value]
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the client was gone before we came to it: nothing is owed

@@ -1,0 +1,613 @@
+"""A client's connection: it reads requests, one at a time, and writes their answers.
+
+Strategy. This is the thin shell around the values: bytes in, `RequestHead` out to the journey, and
+an answer back. It knows HTTP's rules about the connection (order, framing towards the client,
+keep-alive, 100-continue, half-closed and lingering ends) and no policy. Where it stands:
+
+    IDLE ──first byte──> HEAD ──head──> BUSY ──answer and body whole──> IDLE
+                          │              │
+                          └── refusal ───┴──> CLOSING ──> gone
+                                               LINGER: the answer is out, what the client still
+                                               sends is discarded for a moment, so that it reads
+                                               the answer before it meets a reset
+
+Invariants: one request is in flight; the bytes behind it wait in `_ahead`, unread by anyone, with
+reading paused (SEC-26); an unread body is never parsed as a request (SEC-20); what stands in memory
+is at most one read ahead, `HOLD` of a body, and the transport's high-water mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from enum import IntEnum
+from typing import TYPE_CHECKING, cast
+
+from gwd.clock import NEVER, TICK
+from gwd.http.bodies import LAST_CHUNK, ChunkedBody, LengthBody, encode_chunk, request_body
+from gwd.http.gate import RequestReader
+from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.problem import REASON_PHRASES, Refusal, problem_response
+from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
+from gwd.upstream.exchange import Exchange
+
+if TYPE_CHECKING:
+    from gwd.worker.fanout import FanOut
+    from gwd.worker.process import Worker
+    from gwd.worker.tables import Route, Tables, Visitor
+
+TURN = 16
+"""Pipelined requests served before other connections have their turn."""
+LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
+RATE_AFTER = 10.0
+"""Seconds of waiting for a body after which `min_body_rate` is asked for."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLIENT_GONE = 499
+"""Logged, never sent: the client left before its answer (nginx's number)."""
+
+_STATUS_LINES = {
+    status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in REASON_PHRASES.items()
+}
+
+
+class State(IntEnum):
+    IDLE = 0
+    HEAD = 1
+    BUSY = 2
+    LINGER = 3
+    CLOSING = 4
+
+
+class ClientConnection:
+    """A Protocol for asyncio's and uvloop's transports, a `Timed` for the clock, and the `Sink` of
+    the exchange that serves its present request."""
+
+    __slots__ = (
+        "_ahead",
+        "_body",
+        "_body_since",
+        "_body_wait",
+        "_chunking",
+        "_discarded",
+        "_keep_alive",
+        "_paused",
+        "_reader",
+        "_rest",
+        "_serving",
+        "_state",
+        "_transport",
+        "_worker",
+        "_write_paused",
+        "answered_ns",
+        "bytes_in",
+        "bytes_out",
+        "deadline",
+        "head",
+        "idle_since",
+        "peer",
+        "pending",
+        "request_id",
+        "route",
+        "slot",
+        "started_ns",
+        "status",
+        "subject",
+        "tables",
+        "visitor",
+    )
+
+    def __init__(self, worker: Worker, peer_ip: str) -> None:
+        self._worker = worker
+        self._transport: asyncio.Transport | None = None
+        self._state = State.IDLE
+        self._reader = RequestReader(worker.tables.gate)
+        self._rest = b""
+        self._ahead = b""
+        self._body: LengthBody | ChunkedBody | None = None
+        self._body_since = 0.0
+        self._body_wait = 0.0
+        self._keep_alive = True
+        self._chunking = False
+        self._discarded = 0
+        self._serving = False
+        self._paused = False
+        self._write_paused = False
+        self.deadline = NEVER
+        self.slot = -1
+        self.idle_since = 0.0
+        self.peer: Visitor = worker.tables.visitor(peer_ip)
+        self.visitor = self.peer
+        self.pending: Exchange | FanOut | None = None
+        """What works on the present request, to be told when the client leaves."""
+        self.head: RequestHead | None = None
+        self.tables: Tables = worker.tables
+        self.route: Route | None = None
+        self.request_id = ""
+        self.subject = ""
+        self.started_ns = 0
+        self.answered_ns = 0
+        self.status = 0
+        """The status sent, 0 as long as none was."""
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    # what the transport tells it: the beginning and the end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        self._worker.opened(self)
+        self.idle_since = self._worker.clock.now
+        self._arm(self._worker.settings.head_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._state == State.BUSY:
+            self._abandon("client_gone")
+        self._state = State.CLOSING
+        self._worker.clock.disarm(self)
+        self._worker.closed(self)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read (ENGINEERING: half-closed clients)."""
+        if self._state == State.BUSY:
+            if self._body is None:
+                self._keep_alive = False
+                return True
+            self._abandon("client_gone")
+        self._close()
+        return False
+
+    # reading
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        if state < State.BUSY:
+            self._serve(data)
+        elif state == State.BUSY:
+            if self._body is not None:
+                self._receive(data)
+            else:
+                self._ahead += data
+                self._pause()
+        elif state == State.LINGER:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._close()
+
+    def _serve(self, data: bytes) -> None:
+        """Take requests off `data` until one of them has to be waited for."""
+        reader = self._reader
+        self._serving = True
+        turn = TURN
+        while True:
+            try:
+                head = reader.feed(data)
+            except Refusal as refusal:
+                self._begin(None, b"")
+                self._worker.journey.malformed(self, refusal)
+                break
+            if head is None:
+                if reader.pending and self._state == State.IDLE:
+                    # Absolute (SEC-25): the first head's time runs since the accept already.
+                    self._state = State.HEAD
+                    before = self.deadline
+                    self._arm(self._worker.settings.head_timeout)
+                    self.deadline = min(before, self.deadline)
+                break
+            self._begin(head, reader.rest)
+            self._worker.journey.begin(self, head)
+            if self._state != State.IDLE:
+                break
+            data, self._ahead = self._ahead, b""
+            if not data:
+                break
+            turn -= 1
+            if not turn or self._write_paused:
+                self._ahead = data
+                self._pause()
+                if not self._write_paused:
+                    self._worker.loop.call_soon(self._go_on)
+                break
+        self._serving = False
+
+    def _begin(self, head: RequestHead | None, rest: bytes) -> None:
+        worker = self._worker
+        self._state = State.BUSY
+        self.deadline = NEVER
+        self.head = head
+        self._rest = rest
+        self._keep_alive = head is not None and head.keep_alive and not worker.draining
+        self._chunking = False
+        self.tables = worker.tables
+        self.visitor = self.peer
+        self.route = None
+        self.request_id = ""
+        self.subject = ""
+        self.started_ns = time.monotonic_ns()
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def _go_on(self) -> None:
+        """Serve what waits in `_ahead`, if it is its turn."""
+        if self._state != State.IDLE or self._write_paused or self._serving:
+            return
+        data, self._ahead = self._ahead, b""
+        self._resume()
+        if data:
+            self._serve(data)
+
+    # the request's body
+
+    def open_body(self, limit: int) -> tuple[bytes, bool]:
+        """Begin to read the present request's body of at most `limit` bytes.
+
+        Returns what is here of it, and whether that is all. Raises Refusal (413, 400).
+        """
+        assert self.head is not None
+        body = request_body(self.head, limit)
+        rest, self._rest = self._rest, b""
+        if body is None:
+            self._ahead = rest
+            return b"", True
+        payload = body.feed(rest) if rest else b""
+        self.bytes_in = len(payload)
+        if body.done:
+            self._ahead = body.rest
+            return payload, True
+        self._body = body
+        self._body_since = self._worker.clock.now
+        self._body_wait = 0.0
+        if not self.head.expect_continue:
+            self._arm(self._worker.settings.body_timeout)
+        return payload, False
+
+    def _receive(self, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        try:
+            payload = body.feed(data)
+        except Refusal as refusal:
+            self._give_up(refusal)
+            return
+        self.bytes_in += len(payload)
+        if body.done:
+            self._body = None
+            self._worker.clock.arm(self, NEVER)
+            if body.rest:
+                self._ahead = body.rest
+                self._pause()
+        else:
+            if self._too_slow(body.received):
+                self._give_up(
+                    Refusal(408, "body_too_slow", "The body came too slowly.", close=True)
+                )
+                return
+            self._arm(self._worker.settings.body_timeout)
+        exchange = self.pending
+        if isinstance(exchange, Exchange) and (payload or body.done):
+            exchange.send_body(payload, body.done)
+
+    def _too_slow(self, received: int) -> bool:
+        """Whether the client, of the time in which we waited for it, made too little."""
+        waited = self._worker.clock.now - self._body_since - self._body_wait
+        return waited > RATE_AFTER and received < waited * self._worker.settings.min_body_rate
+
+    def _give_up(self, refusal: Refusal) -> None:
+        """The request's body failed: its exchange ends; the client learns why, if it still can."""
+        if self.pending is not None:
+            self.pending.abandon()
+        self._body = None
+        if self.status:
+            self._account(CLIENT_GONE, refusal.reason)
+            self._abort()
+        else:
+            self.refuse(refusal)
+
+    def pause_body(self) -> None:
+        if not self._paused and self._body is not None:
+            self._body_wait -= self._worker.clock.now
+            self._worker.clock.arm(self, NEVER)
+            self._pause()
+
+    def resume_body(self) -> None:
+        if self._paused and self._body is not None:
+            self._body_wait += self._worker.clock.now
+            self._arm(self._worker.settings.body_timeout)
+            self._resume()
+
+    def body_wanted(self) -> None:
+        head = self.head
+        assert head is not None
+        if self._body is None:
+            return
+        if head.expect_continue and not self.bytes_in and not self.status:
+            self._write(CONTINUE)
+            self._body_since = self._worker.clock.now
+            self._arm(self._worker.settings.body_timeout)
+        self.resume_body()
+
+    # the answer
+
+    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
+        """The upstream's answer: its head and the first part of its body."""
+        status = self.status = head.status
+        self.answered_ns = time.monotonic_ns()
+        request = self.head
+        assert request is not None
+        if self._body is not None:
+            self._keep_alive = False  # an early answer: the rest of the body is not waited for
+        if head.bodyless:
+            length = head.content_length if request.method == "HEAD" or status == 304 else -1
+            framing = b"Content-Length: %d\r\n" % length if length >= 0 else b""
+        elif last:
+            framing = b"Content-Length: %d\r\n" % len(data)
+        elif head.content_length >= 0:
+            framing = b"Content-Length: %d\r\n" % head.content_length
+        elif request.minor:
+            framing = b"Transfer-Encoding: chunked\r\n"
+            self._chunking = True
+            data = encode_chunk(data) if data else b""
+        else:
+            framing = b""
+            self._keep_alive = False  # HTTP/1.0: the body ends with the connection
+        self._write(
+            b"".join(
+                (
+                    _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+                    head.lines,
+                    framing,
+                    b"X-Request-Id: ",
+                    self.request_id.encode(),
+                    self._connection_line(request.minor),
+                    data,
+                )
+            )
+        )
+        self.bytes_out = len(data)
+        if last:
+            self._account(status, "")
+            self._finish()
+        elif self._write_paused:
+            self._hold_answer()
+
+    def answer_data(self, data: bytes, last: bool) -> None:
+        self.bytes_out += len(data)
+        if self._chunking:
+            wire = encode_chunk(data) if data else b""
+            if last:
+                wire += LAST_CHUNK
+        else:
+            wire = data
+        if wire:
+            self._write(wire)
+        if last:
+            self._account(self.status, "")
+            self._finish()
+
+    def failed(self, refusal: Refusal) -> None:
+        self.refuse(refusal)
+
+    def cut(self, refusal: Refusal) -> None:
+        self._account(self.status, refusal.reason)
+        self._abort()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with a problem of the gateway's own. What is left of the body is not read on:
+        either it is all here, or the connection closes."""
+        head = self.head
+        minor = 1 if head is None else head.minor
+        if head is None or refusal.close or not self._body_is_here(head):
+            self._keep_alive = False
+        wire = problem_response(
+            refusal,
+            self.request_id,
+            minor=minor,
+            head_only=head is not None and head.method == "HEAD",
+            close=not self._keep_alive,
+        )
+        self.reply(refusal.status, wire, refusal.reason)
+
+    def reply(self, status: int, wire: bytes, reason: str = "") -> None:
+        """Answer with `wire`, a whole response of the gateway's own."""
+        self.answered_ns = time.monotonic_ns()
+        self.status = status
+        self._write(wire)
+        self.bytes_out = len(wire)
+        self._account(status, reason)
+        self._finish()
+
+    def stays_open(self) -> bool:
+        """Whether the answer to be written now leaves the connection open: for whole responses
+        of the gateway's own. Looks for the end of a body that nobody reads."""
+        head = self.head
+        if head is None or not self._body_is_here(head):
+            self._keep_alive = False
+        return self._keep_alive
+
+    def _body_is_here(self, head: RequestHead) -> bool:
+        if self._body is not None:
+            return False
+        rest = self._rest
+        if not head.has_body:
+            if rest:
+                self._ahead, self._rest = rest, b""
+            return True
+        if not rest:
+            # Either `open_body` took it whole, or nothing of it has come.
+            return self.bytes_in > 0 or head.content_length == 0
+        try:
+            body = request_body(head, LINGER_BYTES)
+            if body is None:
+                return False
+            body.feed(rest)
+        except Refusal:
+            return False
+        if body.done:
+            self._ahead, self._rest = body.rest, b""
+        return body.done
+
+    def _connection_line(self, minor: int) -> bytes:
+        """The end of a head: the line end of the field before, Connection, the empty line."""
+        if not self._keep_alive:
+            return b"\r\nConnection: close\r\n\r\n"
+        return b"\r\n\r\n" if minor else b"\r\nConnection: keep-alive\r\n\r\n"
+
+    def _write(self, wire: bytes) -> None:
+        if self._state != State.CLOSING:
+            assert self._transport is not None
+            self._transport.write(wire)
+
+    def _finish(self) -> None:
+        """The answer is written. Go on with the next request, or end the connection."""
+        if self._state != State.BUSY:
+            return
+        self.pending = None
+        if not self._keep_alive:
+            self._end_politely()
+            return
+        worker = self._worker
+        self._state = State.IDLE
+        self.head = None
+        now = worker.clock.now
+        self.idle_since = now
+        if self._write_paused:
+            self._arm(worker.settings.write_timeout)
+            self._pause()
+            return
+        self._arm(worker.settings.idle_timeout)
+        if not self._serving:
+            if self._ahead:
+                self._go_on()
+            elif self._paused:
+                self._resume()
+
+    # ending
+
+    def _end_politely(self) -> None:
+        """Close so that the client reads the answer: half-close, discard a while, close."""
+        assert self._transport is not None
+        self._ahead = b""
+        self._body = None
+        if self._transport.is_closing():
+            self._state = State.CLOSING
+            return
+        self._state = State.LINGER
+        self._discarded = 0
+        self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._resume()
+
+    def _close(self) -> None:
+        """Close; what is written still goes out, for at most `write_timeout`."""
+        assert self._transport is not None
+        self._state = State.CLOSING
+        self._transport.close()
+        self._arm(self._worker.settings.write_timeout)
+
+    def _abort(self) -> None:
+        assert self._transport is not None
+        self._state = State.CLOSING
+        reset(self._transport)
+
+    def _abandon(self, reason: str) -> None:
+        if self.pending is not None:
+            self.pending.abandon()
+        self._account(CLIENT_GONE, reason)
+        self.pending = None
+
+    def close_if_idle(self) -> bool:
+        """Close it if no request has begun. Returns whether it was so."""
+        if self._state == State.IDLE and not self._ahead:
+            self._close()
+            return True
+        return False
+
+    def close_soon(self) -> None:
+        """The worker drains: the present request is the last."""
+        if not self.close_if_idle() and not self.status:
+            self._keep_alive = False
+
+    def kill(self, reason: str) -> None:
+        """End it now, whatever it is doing."""
+        if self._state == State.BUSY:
+            self._abandon(reason)
+        self._abort()
+
+    def retable(self, tables: Tables) -> None:
+        """A new config is in force, from the next request on."""
+        self._reader.policy = tables.gate
+        self.peer = tables.visitor(self.peer.ip)
+
+    def buffered(self) -> int:
+        """Bytes held for this connection."""
+        size = len(self._ahead) + len(self._rest)
+        if self._transport is not None and not self._transport.is_closing():
+            size += self._transport.get_write_buffer_size()
+        return size
+
+    # flow
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._worker.stalled.add(self)
+        if self._state == State.BUSY:
+            self._hold_answer()
+
+    def _hold_answer(self) -> None:
+        self._arm(self._worker.settings.write_timeout)
+        if isinstance(self.pending, Exchange):
+            self.pending.pause_answer()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._worker.stalled.discard(self)
+        if self._state == State.BUSY:
+            self._worker.clock.arm(self, NEVER)
+            if isinstance(self.pending, Exchange):
+                self.pending.resume_answer()
+        elif self._state == State.IDLE:
+            self._arm(self._worker.settings.idle_timeout)
+            self._go_on()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            assert self._transport is not None
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # time
+
+    def _arm(self, seconds: float) -> None:
+        clock = self._worker.clock
+        clock.arm(self, clock.now + seconds + TICK)
+
+    def expired(self) -> None:
+        """What was waited for did not come: which it was, the state says."""
+        state = self._state
+        if state == State.BUSY:
+            if self._write_paused:
+                self._abandon("write_timeout")
+                self._abort()
+            elif self._body is not None:
+                self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
+        elif state == State.HEAD:
+            self._begin(None, b"")
+            self._worker.journey.malformed(
+                self, Refusal(408, "head_timeout", "The head did not come in time.")
+            )
+        elif state in (State.IDLE, State.LINGER) and not self._write_paused:
+            self._close()
+        else:
+            self._abort()
+
+    def _account(self, status: int, reason: str) -> None:
+        self._worker.account(self, status, reason)

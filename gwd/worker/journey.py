@@ -1,0 +1,246 @@
+"""The journey of a request, from its head to who answers it.
+
+    accept → read head → shed (ban, limit) → match route → authenticate → authorise
+    → choose endpoint → exchange with upstream (retry, stream) → answer → account
+
+`Journey.begin` is the middle of that sentence: it reads top to bottom, each step may end the
+journey by a `Refusal`, and none of them waits. What comes before it (accept, read) and after it
+(answer, account) are methods of `ClientConnection`; the exchange is `gwd.upstream.exchange`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from gwd.http.forwarding import client_address, forwarding_lines
+from gwd.http.head import RequestHead
+from gwd.http.problem import Refusal, plain_response
+from gwd.policies import Request
+from gwd.routing.table import Match
+from gwd.upstream.exchange import Exchange
+from gwd.worker.fanout import FanOut
+
+if TYPE_CHECKING:
+    from gwd.worker.client import ClientConnection
+    from gwd.worker.process import Worker
+    from gwd.worker.tables import Route, Tables
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+MOST_NUMBERED = 1 << 64
+_SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
+_NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
+
+
+class Identity:
+    """Request ids and trace contexts: a random start per process, then a counter.
+
+    Unique and unguessable enough to find a request again; no secret rests on them.
+    """
+
+    __slots__ = ("_count", "_prefix", "request_id")
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(8).hex()
+        self._count = int.from_bytes(os.urandom(6), "big")
+        self.request_id = ""
+
+    def next(self) -> str:
+        """A new request id, 32 hex digits."""
+        self._count = (self._count + 1) % MOST_NUMBERED
+        self.request_id = f"{self._prefix}{self._count:016x}"
+        return self.request_id
+
+    def traceparent(self) -> bytes:
+        """A trace that begins with the request of the latest id (W3C Trace Context, not sampled):
+        the request id is the trace id."""
+        return f"00-{self.request_id}-{self._count or 1:016x}-00".encode()
+
+
+class Journey:
+    """The journeys of one worker."""
+
+    __slots__ = ("_identity", "_worker")
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._identity = Identity()
+
+    def begin(self, client: ClientConnection, head: RequestHead) -> None:
+        tables = client.tables
+        refusal = self._introduce(client, head, tables) or self._shed(client, tables)
+        if refusal is not None:
+            client.refuse(refusal)
+            return
+        if head.path == tables.snapshot.server.ready_path:
+            self._tell_ready(client)
+            return
+        if head.path == "*":
+            self._reply(
+                client, 204, (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),), b""
+            )
+            return
+
+        match = tables.routing.match(head.host, head.method, head.path)
+        if not isinstance(match, Match):
+            client.refuse(match)
+            return
+        route = client.route = tables.routes[match.index]
+        if head.encoded_slash and not route.keeps_slash:
+            client.refuse(_SLASH)
+            return
+
+        request = Request(head, client.visitor.ip, route.name, match.captures)
+        for policy in route.policies:
+            refusal = policy(request)
+            if refusal is not None:
+                client.refuse(refusal)
+                return
+        client.subject = request.subject
+
+        if route.upstream is not None:
+            self._forward(client, route, request)
+        elif route.plan is not None:
+            self._fan_out(client, route, request)
+        else:
+            self._respond(client, route, request)
+
+    def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
+        """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
+        client.request_id = self._identity.next()
+        client.refuse(self._shed(client, client.tables) or refusal)
+
+    # shed
+
+    def _introduce(
+        self, client: ClientConnection, head: RequestHead, tables: Tables
+    ) -> Refusal | None:
+        """Find out who asks, and give the request its id."""
+        client.request_id = self._identity.next()
+        if tables.trusted and tables.trusted.contains(client.peer.ip):
+            address = client_address(client.peer.ip, head, tables.trusted)
+            if address != client.peer.ip:
+                client.visitor = tables.visitor(address)
+            if head.request_id is not None:
+                client.request_id = head.request_id.decode("ascii")
+        return client.visitor.refusal
+
+    def _shed(self, client: ClientConnection, tables: Tables) -> Refusal | None:
+        limiter, visitor = tables.limiter, client.visitor
+        if limiter is None or visitor.exempt:
+            return None
+        wait = limiter.admit(visitor.key, client.started_ns // 1000)
+        if not wait or tables.observe:
+            return None
+        seconds = math.ceil(wait / 1_000_000)
+        return Refusal(
+            429,
+            "rate_limited",
+            "Too many requests from this address.",
+            (
+                ("Retry-After", str(seconds)),
+                ("RateLimit", f'"per-ip";r=0;t={seconds}'),
+                *tables.limit_headers,
+            ),
+            type=QUOTA_EXCEEDED,
+        )
+
+    # who answers
+
+    def _forward(self, client: ClientConnection, route: Route, request: Request) -> None:
+        head = request.head
+        upstream = route.upstream
+        assert upstream is not None
+        try:
+            body, whole = client.open_body(route.max_body)
+            path = route.rewrite(head.path, request.captures) if route.rewrite else head.path
+        except Refusal as refusal:
+            client.refuse(refusal)
+            return
+        if head.chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        elif head.content_length >= 0:
+            framing = b"Content-Length: %d\r\n" % head.content_length
+        else:
+            framing = b""
+        exchange = Exchange(
+            upstream,
+            client,
+            self._worker.clock,
+            head.method,
+            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
+            b"Host: %s\r\n" % head.authority,
+            b"".join((head.lines, framing, self._added_lines(client, request), b"\r\n")),
+            head.chunked,
+            route.timeout,
+            self._worker.settings.write_timeout,
+        )
+        client.pending = exchange
+        exchange.start(body, whole)
+
+    def _fan_out(self, client: ClientConnection, route: Route, request: Request) -> None:
+        try:
+            # A body has no part it could go to; what comes with a GET is read and dropped.
+            client.open_body(route.max_body)
+            fanout = FanOut(
+                self._worker, client, route, request, self._added_lines(client, request)
+            )
+        except Refusal as refusal:
+            client.refuse(refusal)
+            return
+        client.pending = fanout
+        fanout.start()
+
+    def _respond(self, client: ClientConnection, route: Route, request: Request) -> None:
+        respond = route.respond
+        assert respond is not None
+        headers = respond.headers
+        if route.redirect is not None:
+            location = route.redirect(request.captures) + request.head.query
+            headers = (*headers, ("Location", location))
+        self._reply(client, respond.status, headers, respond.body)
+
+    def _tell_ready(self, client: ClientConnection) -> None:
+        if self._worker.serving():
+            self._reply(client, 200, (("Content-Type", "text/plain"),), b"ready\n")
+        else:
+            client.refuse(_NOT_READY)
+
+    def _reply(
+        self,
+        client: ClientConnection,
+        status: int,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+    ) -> None:
+        head = client.head
+        assert head is not None
+        wire = plain_response(
+            status,
+            headers,
+            body,
+            client.request_id,
+            minor=head.minor,
+            head_only=head.method == "HEAD",
+            close=not client.stays_open(),
+        )
+        client.reply(status, wire)
+
+    def _added_lines(self, client: ClientConnection, request: Request) -> bytes:
+        """What the gateway itself says to the upstream about the request."""
+        head = request.head
+        trusted = client.tables.trusted
+        forwarding = forwarding_lines(
+            client.peer.ip,
+            bool(trusted) and trusted.contains(client.peer.ip),
+            "http",
+            head,
+            client.tables.snapshot.server.forwarded,
+        )
+        trace = head.traceparent
+        if trace is None:
+            trace = self._identity.traceparent()
+        own = b"X-Request-Id: %b\r\ntraceparent: %b\r\n" % (client.request_id.encode(), trace)
+        return b"".join((forwarding, own, *request.added))

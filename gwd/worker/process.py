@@ -1,0 +1,216 @@
+"""A worker process: one event loop that accepts, serves and obeys the supervisor.
+
+Strategy. The worker is the `Actor` of its control channel: `prepare` builds tables beside the
+living ones, `commit` swaps them in between two requests. Upstreams outlive tables, so that the
+connections to endpoints that stay are kept; requests in flight go on with the tables they began
+with. It owns no policy and parses nothing: it ties together what does.
+
+Draining: what the listeners' queues hold is accepted and served, idle connections close, every
+answer from then on is the last of its connection; when all are gone or the grace is over, it ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import sys
+from collections.abc import Iterator
+
+from gwd.clock import TICK, Clock
+from gwd.config.snapshot import Snapshot
+from gwd.process.child import Child
+from gwd.process.control import Control
+from gwd.process.loop import new_loop
+from gwd.segment.endpoints import EndpointTable
+from gwd.segment.metrics import RouteMetrics
+from gwd.segment.processes import ProcessTable
+from gwd.upstream.endpoint import table_name
+from gwd.upstream.upstream import Upstream
+from gwd.worker.accept import Acceptor
+from gwd.worker.access_log import AccessLog
+from gwd.worker.account import Account
+from gwd.worker.client import ClientConnection
+from gwd.worker.journey import Journey
+from gwd.worker.tables import Tables
+
+SPARE = 64
+"""Idle connections closed at a time when `max_connections` is reached."""
+
+COMPLAIN_EVERY = 10.0
+"""Seconds between two lines about the same trouble."""
+
+
+class Worker:
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.loop = new_loop()
+        self.clock = Clock(self.loop)
+        self.draining = False
+        self.connections: set[ClientConnection] = set()
+        self.stalled: set[ClientConnection] = set()
+        """Connections whose client reads slower than we write."""
+        self.upstreams: dict[str, Upstream] = {}
+        self._retired: list[Upstream] = []
+        self._processes = ProcessTable(child.segment)
+        self._endpoints = EndpointTable(child.segment)
+        self._next: Tables | None = None
+        self._complained_at = 0.0
+        self._control = Control(self.loop, child, self)
+        self._log = AccessLog(child.snapshot.server.access_log)
+        self.account = Account(RouteMetrics(child.segment), child.column, self._log)
+        self.journey = Journey(self)
+        tables = Tables(child.snapshot, child.generation)
+        for _ in tables.build(child.segment, child.column):
+            pass
+        self._install(tables)
+        self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+
+    def _install(self, tables: Tables) -> None:
+        """Put `tables` in force. Must not fail: everything that can was done by `build`."""
+        snapshot = tables.snapshot
+        self.tables = tables
+        self.settings = snapshot.server
+        for config in snapshot.upstreams:
+            known = self.upstreams.get(config.name)
+            if known is not None:
+                known.configure(config, self._control.workers)
+            else:
+                self.upstreams[config.name] = Upstream(
+                    config,
+                    self._control.workers,
+                    self._endpoints,
+                    self._child.column,
+                    self.clock,
+                    self.loop,
+                )
+        for name in self.upstreams.keys() - {config.name for config in snapshot.upstreams}:
+            gone = self.upstreams.pop(name)
+            gone.retire()
+            self._retired.append(gone)
+        for route in tables.routes:
+            if route.upstream_name is not None:
+                route.upstream = self.upstreams[route.upstream_name]
+        for connection in self.connections:
+            connection.retable(tables)
+
+    def run(self) -> int:
+        self.clock.each_tick(self._tick)
+        self.clock.start()
+        for acceptor in self._acceptors:
+            acceptor.start()
+        gc.collect()
+        gc.freeze()
+        self._control.ready()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.clock.stop()
+            self._log.close()
+            self.loop.close()
+        return 0
+
+    def _tick(self, now: float) -> None:
+        for acceptor in self._acceptors:
+            acceptor.tick(now)
+        for upstream in self.upstreams.values():
+            upstream.tick(now)
+        if self._retired:
+            for upstream in self._retired:
+                upstream.tick(now)
+            self._retired = [u for u in self._retired if not u.finished()]
+        if self.stalled:
+            self._keep_budget()
+        if self._log.enabled:
+            self._log.flush()
+
+    def _keep_budget(self) -> None:
+        """Hold `buffer_budget`: the connections that make us hold most are ended first."""
+        sizes = sorted(((c.buffered(), id(c), c) for c in self.stalled), reverse=True)
+        over = sum(size for size, _, _ in sizes) - self.settings.buffer_budget
+        for size, _, connection in sizes:
+            if over <= 0:
+                break
+            connection.kill("buffer_budget")
+            over -= size
+
+    # what connections tell it
+
+    def opened(self, connection: ClientConnection) -> None:
+        self.connections.add(connection)
+        self._processes.set_connections(self._child.column, len(self.connections))
+        if self.draining:
+            connection.close_soon()
+
+    def closed(self, connection: ClientConnection) -> None:
+        self.connections.discard(connection)
+        self.stalled.discard(connection)
+        self._processes.set_connections(self._child.column, len(self.connections))
+        if self.draining and not self.connections:
+            self._drained()
+
+    def may_accept(self) -> bool:
+        """Whether one more connection fits into `max_connections`. At the limit the idle ones
+        that waited longest make room."""
+        if len(self.connections) < self.settings.max_connections // self._control.workers:
+            return True
+        if self._processes.connections() < self.settings.max_connections:
+            return True
+        oldest = heapq.nsmallest(SPARE, self.connections, key=lambda c: c.idle_since)
+        return sum([c.close_if_idle() for c in oldest]) > 0
+
+    def ran_out_of_fds(self) -> None:
+        if self.clock.now - self._complained_at > COMPLAIN_EVERY:
+            self._complained_at = self.clock.now
+            print("gwd: out of file descriptors: accepting rests", file=sys.stderr, flush=True)
+
+    def serving(self) -> bool:
+        """What a readiness probe is told."""
+        return self._control.serving
+
+    # what the supervisor tells it
+
+    def prepare(self, snapshot: Snapshot, generation: int) -> Iterator[None]:
+        tables = Tables(snapshot, generation)
+        for upstream in snapshot.upstreams:
+            for endpoint in upstream.endpoints:
+                self._endpoints.find(table_name(upstream.name, endpoint.address))
+        yield from tables.build(self._child.segment, self._child.column)
+        self._next = tables
+
+    def commit(self) -> None:
+        assert self._next is not None
+        tables, self._next = self._next, None
+        self._install(tables)
+        gc.freeze()
+
+    def abort(self) -> None:
+        self._next = None
+
+    def reopen_logs(self) -> None:
+        self._log.reopen()
+
+    def drain(self, grace: float) -> None:
+        self.draining = True
+        for acceptor in self._acceptors:
+            acceptor.finish()
+        for connection in list(self.connections):
+            connection.close_soon()
+        self.loop.call_later(grace, self._grace_over)
+        # Connections just accepted are opened by tasks of the next turn.
+        self.loop.call_later(2 * TICK, self._drained_if_empty)
+
+    def _drained_if_empty(self) -> None:
+        if not self.connections:
+            self._drained()
+
+    def _grace_over(self) -> None:
+        for connection in list(self.connections):
+            connection.kill("shutdown")
+        self._drained()
+
+    def _drained(self) -> None:
+        self._control.drained()
+        self.stop()
+
+    def stop(self) -> None:
+        self.loop.stop()

@@ -1,0 +1,161 @@
+"""The immutable tables a worker decides by, built from one snapshot.
+
+Strategy. `Tables` is everything about a config that a request needs, worked out beforehand: where
+a route leads, how its path is rewritten, which policies stand before it. It is built beside the
+living one in slices (`build` yields at least every few milliseconds), knows no I/O, and replaces
+its predecessor between two requests. A request keeps the tables it began with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from gwd.aggregate.plan import Plan
+from gwd.config.snapshot import Respond, Snapshot
+from gwd.config.snapshot import Route as PlainRoute
+from gwd.http.addresses import Networks, canonical, limit_key
+from gwd.http.gate import GatePolicy
+from gwd.http.problem import Refusal
+from gwd.policies import Access, Policy, build_authenticators, identity_headers, route_policies
+from gwd.routing.rewrite import compile_rewrite, compile_template
+from gwd.routing.table import RouteTable
+from gwd.segment.limiter import Limiter
+from gwd.segment.memory import Segment
+from gwd.segment.metrics import RouteMetrics
+from gwd.upstream.upstream import Upstream
+
+SLICE = 64
+"""Routes per slice: about a millisecond's work."""
+NO_ROUTE = "-"
+"""The name under which requests are counted and logged that no route took."""
+
+
+class Visitor:
+    """A client address, judged once: how it is limited, and whether it is let in at all."""
+
+    __slots__ = ("exempt", "ip", "key", "refusal")
+
+    def __init__(self, ip: str, key: bytes, exempt: bool, refusal: Refusal | None) -> None:
+        self.ip = ip
+        self.key = key
+        self.exempt = exempt
+        self.refusal = refusal
+
+
+class Route:
+    """One route, ready to be taken. Exactly one of `upstream_name`, `plan`, `respond` is set."""
+
+    __slots__ = (
+        "keeps_slash",
+        "max_body",
+        "metrics_row",
+        "name",
+        "name_json",
+        "plan",
+        "policies",
+        "redirect",
+        "respond",
+        "rewrite",
+        "timeout",
+        "upstream",
+        "upstream_name",
+    )
+
+    def __init__(
+        self, route: PlainRoute, policies: tuple[Policy, ...], max_body: int, metrics_row: int
+    ) -> None:
+        self.name = route.name
+        self.name_json = json.dumps(route.name)
+        self.policies = policies
+        self.timeout = route.timeout
+        self.max_body = max_body if route.max_body is None else route.max_body
+        self.keeps_slash = route.encoded_slash == "keep"
+        self.metrics_row = metrics_row
+        self.upstream_name = route.upstream
+        self.upstream: Upstream | None = None  # joined at commit: upstreams outlive tables
+        self.rewrite: Callable[[str, tuple[str, ...]], str] | None = None
+        if route.upstream is not None and route.rewrite is not None:
+            self.rewrite = compile_rewrite(route.path, route.rewrite)
+        self.plan = Plan(route) if route.parts else None
+        self.respond: Respond | None = route.respond
+        self.redirect: Callable[[tuple[str, ...]], str] | None = None
+        if route.respond is not None and route.respond.redirect is not None:
+            self.redirect = compile_template(route.path, route.respond.redirect)
+
+
+class Tables:
+    __slots__ = (
+        "_access",
+        "_exempt",
+        "_prefix",
+        "gate",
+        "generation",
+        "limit_headers",
+        "limiter",
+        "observe",
+        "routes",
+        "routing",
+        "snapshot",
+        "trusted",
+        "unrouted_row",
+    )
+
+    def __init__(self, snapshot: Snapshot, generation: int) -> None:
+        self.snapshot = snapshot
+        self.generation = generation
+        self.routes: list[Route] = []
+
+    def build(self, segment: Segment, column: int) -> Iterator[None]:
+        """Work everything out. Raises what RouteTable, Plan and the policies raise."""
+        snapshot = self.snapshot
+        server, limits = snapshot.server, snapshot.limits
+        self.gate = GatePolicy(
+            max_head=server.max_head,
+            max_fields=server.max_fields,
+            max_target=server.max_target,
+            odd_names=server.odd_names,
+            removed=identity_headers(snapshot.auth),
+        )
+        self.trusted = Networks(server.trusted_proxies)
+        self._access = Access(limits.allow, limits.deny)
+        self._exempt = Networks(limits.exempt)
+        self.limiter: Limiter | None = None
+        self._prefix = 64
+        self.observe = False
+        self.limit_headers: tuple[tuple[str, str], ...] = ()
+        if (per_ip := limits.per_ip) is not None:
+            rate = per_ip.rate
+            rule = f"per_ip {rate.per_second!r} {rate.burst}".encode()
+            self.limiter = Limiter(segment, column, rule, rate.per_second, rate.burst)
+            self._prefix = per_ip.ipv6_prefix
+            self.observe = per_ip.mode == "observe"
+            quota, window = _quota(rate.per_second)
+            policy = f'"per-ip";q={quota};w={window};gwd-burst={rate.burst}'
+            self.limit_headers = (("RateLimit-Policy", policy),)
+        yield
+        verifiers = build_authenticators(snapshot.auth)
+        metrics = RouteMetrics(segment)
+        self.unrouted_row = metrics.find(NO_ROUTE.encode())
+        yield
+        self.routing = yield from RouteTable.build(snapshot.routes)
+        for number, route in enumerate(snapshot.routes):
+            row = metrics.find(route.name.encode())
+            policies = route_policies(route, verifiers)
+            self.routes.append(Route(route, policies, server.max_body, row))
+            if number % SLICE == SLICE - 1:
+                yield
+
+    def visitor(self, ip: str) -> Visitor:
+        ip = canonical(ip)
+        exempt = self._exempt.contains(ip)
+        return Visitor(ip, limit_key(ip, self._prefix), exempt, self._access.judge(ip))
+
+
+def _quota(per_second: float) -> tuple[int, int]:
+    """A rate as whole events in whole seconds, the smallest such window."""
+    for window in range(1, 3601):
+        quota = per_second * window
+        if abs(quota - round(quota)) < 1e-6 and quota >= 1:
+            return round(quota), window
+    return max(1, round(per_second * 3600)), 3600
