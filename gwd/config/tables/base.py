@@ -76,7 +76,8 @@ def key(description: str, default: Any = ..., alias: str | None = None) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+FROM_VARIABLE = BeforeValidator(_whole)
+"""Behind a bound: pydantic puts the bound into the schema only if it stands first."""
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Duration = Annotated[float, _unit(units.positive_duration, "30s")]
 DurationOrZero = Annotated[float, _unit(units.duration, "0s")]

@@ -6,21 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gwd.config.tables.base import Duration, Network, RateText, Table, Whole, key
+from gwd.config.tables.base import FROM_VARIABLE, Duration, Network, RateText, Table, key
 
 
 class PerIpTable(Table):
     """A token bucket per client address, counted over all workers. Off without this table."""
 
     rate: RateText = key(description='Requests per second or minute: "100/s", "6000/m".')
-    burst: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = key(
+    burst: Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE] | None = key(
         default=None,
         description="Requests admitted at once; by default one second's worth, at least 1.",
     )
-    ipv6_prefix: Annotated[Whole, Field(ge=32, le=128)] = key(
+    ipv6_prefix: Annotated[int, Field(ge=32, le=128), FROM_VARIABLE] = key(
         default=64, description="IPv6 addresses that share this many bits count as one."
     )
-    connections: Annotated[Whole, Field(ge=1, le=1_000_000)] = key(
+    connections: Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE] = key(
         default=1000, description="Connections one address may have open at once."
     )
     mode: Literal["enforce", "observe"] = key(

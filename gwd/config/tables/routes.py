@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from gwd.config import patterns
 from gwd.config.tables.base import (
+    FROM_VARIABLE,
     Dotted,
     Duration,
     FieldValue,
@@ -21,7 +22,6 @@ from gwd.config.tables.base import (
     Size,
     Table,
     Truth,
-    Whole,
     key,
 )
 from gwd.config.units import NotAllowed
@@ -75,7 +75,7 @@ class RespondTable(Table):
     redirect: Annotated[str, AfterValidator(patterns.location)] | None = key(
         default=None, description='Location, may hold captures: "/new/{*}".'
     )
-    status: Annotated[Whole, Field(ge=200, le=599)] | None = key(
+    status: Annotated[int, Field(ge=200, le=599), FROM_VARIABLE] | None = key(
         default=None, description="By default 308 for a redirect, else 200."
     )
     body: Annotated[str, Field(max_length=1 << 20)] | None = key(
@@ -111,7 +111,7 @@ class RouteTable(Table):
     )
     require: RequireTable | None = key(default=None, description="What the token must hold.")
     rate: RateText | None = key(default=None, description='A limit of this route: "20/s".')
-    burst: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = key(
+    burst: Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE] | None = key(
         default=None, description="Requests admitted at once; by default one second's worth."
     )
     rate_key: Annotated[str, AfterValidator(_rate_key)] = key(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gwd.config import addresses, patterns
 from gwd.config.tables.base import (
+    FROM_VARIABLE,
     ByteRate,
     Duration,
     DurationOrZero,
@@ -16,7 +17,6 @@ from gwd.config.tables.base import (
     Size,
     Table,
     Truth,
-    Whole,
     file_name,
     key,
 )
@@ -93,11 +93,11 @@ class ServerTable(Table):
     trusted_proxies: list[Network] = key(
         default=[], description="Networks whose X-Forwarded-* fields are believed."
     )
-    max_connections: Annotated[Whole, Field(ge=1, le=10_000_000)] = key(
+    max_connections: Annotated[int, Field(ge=1, le=10_000_000), FROM_VARIABLE] = key(
         default=20000, description="Open client connections, over all workers."
     )
     max_head: Size = key(default="32KiB", description="A request's head; past it 431.")
-    max_fields: Annotated[Whole, Field(ge=1, le=10_000)] = key(
+    max_fields: Annotated[int, Field(ge=1, le=10_000), FROM_VARIABLE] = key(
         default=100, description="Header fields of a request; past it 431."
     )
     max_target: Size = key(default="8KiB", description="Path and query; past it 414.")
@@ -143,16 +143,16 @@ class ServerTable(Table):
 class SegmentTable(Table):
     """Sizes of the shared memory. They are fixed when gwd starts."""
 
-    max_workers: Annotated[Whole, Field(ge=1, le=512)] = key(
+    max_workers: Annotated[int, Field(ge=1, le=512), FROM_VARIABLE] = key(
         default=32, description="Worker slots."
     )
-    max_ips: Annotated[Whole, Field(ge=64, le=1 << 24)] = key(
+    max_ips: Annotated[int, Field(ge=64, le=1 << 24), FROM_VARIABLE] = key(
         default=131072, description="Addresses and keys the limiter remembers."
     )
-    max_endpoints: Annotated[Whole, Field(ge=1, le=1 << 16)] = key(
+    max_endpoints: Annotated[int, Field(ge=1, le=1 << 16), FROM_VARIABLE] = key(
         default=1024, description="Endpoints, over all upstreams."
     )
-    max_routes: Annotated[Whole, Field(ge=1, le=1 << 16)] = key(
+    max_routes: Annotated[int, Field(ge=1, le=1 << 16), FROM_VARIABLE] = key(
         default=4096, description="Routes with metrics of their own."
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gwd.config import addresses, patterns
-from gwd.config.tables.base import Duration, Percent, Table, Whole, key
+from gwd.config.tables.base import FROM_VARIABLE, Duration, Percent, Table, key
 from gwd.config.units import NotAllowed
 
 
@@ -41,7 +41,7 @@ def _host(text: str) -> str:
     return addresses.host_pattern(text)
 
 
-Count = Annotated[Whole, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE]
 
 
 class EndpointItem(Table):
@@ -51,7 +51,7 @@ class EndpointItem(Table):
         description='"127.0.0.1:9101", "[::1]:9101" or "name:9101"; a name is resolved once, '
         "when the file is loaded, to one address (IPv4 if there is one)."
     )
-    weight: Annotated[Whole, Field(ge=1, le=1000)] = key(
+    weight: Annotated[int, Field(ge=1, le=1000), FROM_VARIABLE] = key(
         default=1, description="Share of the requests, relative to the others."
     )
 
@@ -64,10 +64,10 @@ class HealthTable(Table):
     )
     interval: Duration = key(default="2s", description="Between two checks of an endpoint.")
     timeout: Duration = key(default="1s", description="For the response's head.")
-    rise: Annotated[Whole, Field(ge=1, le=100)] = key(
+    rise: Annotated[int, Field(ge=1, le=100), FROM_VARIABLE] = key(
         default=2, description="Good checks in a row that bring an endpoint back."
     )
-    fall: Annotated[Whole, Field(ge=1, le=100)] = key(
+    fall: Annotated[int, Field(ge=1, le=100), FROM_VARIABLE] = key(
         default=3, description="Bad checks in a row that take an endpoint out."
     )
 
@@ -75,7 +75,7 @@ class HealthTable(Table):
 class EjectionTable(Table):
     """Endpoints that fail requests are left out for a while. Off without this table."""
 
-    consecutive_failures: Annotated[Whole, Field(ge=1, le=1000)] = key(
+    consecutive_failures: Annotated[int, Field(ge=1, le=1000), FROM_VARIABLE] = key(
         default=5, description="Failures in a row that eject an endpoint."
     )
     for_: Duration = key(
@@ -119,15 +119,15 @@ class UpstreamTable(Table):
     max_connections: Count = key(
         default=256, description="Connections to one endpoint, over all workers."
     )
-    max_pending: Annotated[Whole, Field(ge=0, le=1_000_000)] = key(
+    max_pending: Annotated[int, Field(ge=0, le=1_000_000), FROM_VARIABLE] = key(
         default=1024, description="Requests that wait for a connection; past it 503."
     )
     pending_timeout: Duration = key(default="5s", description="How long they wait.")
-    retries: Annotated[Whole, Field(ge=0, le=10)] = key(
+    retries: Annotated[int, Field(ge=0, le=10), FROM_VARIABLE] = key(
         default=1,
         description="Retries of idempotent requests after a time-out or a status of retry_on.",
     )
-    retry_on: list[Annotated[Whole, Field(ge=400, le=599)]] = key(
+    retry_on: list[Annotated[int, Field(ge=400, le=599), FROM_VARIABLE]] = key(
         default=[], description="Statuses that are retried, such as `[502, 503]`."
     )
     health: HealthTable | None = key(default=None, description="Active checks.")
