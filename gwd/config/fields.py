@@ -35,21 +35,33 @@ RESERVED = FRAMING | frozenset(
     {
         "authorization",
         "cookie",
+        "date",
         "expect",
         "forwarded",
         "host",
         "http2-settings",
+        "origin",
+        "range",
+        "referer",
         "traceparent",
         "tracestate",
         "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
         "x-real-ip",
         "x-request-id",
     }
 )
 """Fields with a meaning of their own: no claim may be sent under one of these names."""
+
+_RESERVED_FAMILIES = (
+    "accept",
+    "content-",
+    "if-",
+    "proxy-",
+    "sec-",
+    "set-",
+    "transfer-",
+    "x-forwarded-",
+)
 
 
 def method(text: str) -> str:
@@ -73,7 +85,7 @@ def field_name(text: str) -> str:
 def identity_name(text: str) -> str:
     """`text` as the name of a header that carries a claim to an upstream. Raises NotAllowed."""
     lower = field_name(text).lower()
-    if lower in RESERVED or lower.startswith("content-"):
+    if lower in RESERVED or lower.startswith(_RESERVED_FAMILIES):
         raise NotAllowed('is a header with another meaning; use a name such as "X-User-Id"')
     return text
 

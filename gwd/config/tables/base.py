@@ -66,8 +66,10 @@ def file_name(text: str) -> str:
     return text
 
 
-def _unit(parse: Callable[[Any], Any], example: str) -> BeforeValidator:
-    return BeforeValidator(parse, json_schema_input_type=Annotated[str, Field(examples=[example])])
+def _unit(parse: Callable[[Any], Any], unit: str, example: str) -> BeforeValidator:
+    """`parse` as a validator; in the schema a string, whose unit documentation names."""
+    shown = Field(examples=[example], json_schema_extra={"x-unit": unit})
+    return BeforeValidator(parse, json_schema_input_type=Annotated[str, shown])
 
 
 def key(description: str, default: Any = ..., alias: str | None = None) -> Any:
@@ -79,11 +81,11 @@ Name = Annotated[str, AfterValidator(_name)]
 FROM_VARIABLE = BeforeValidator(_whole)
 """Behind a bound: pydantic puts the bound into the schema only if it stands first."""
 Truth = Annotated[bool, BeforeValidator(_truth)]
-Duration = Annotated[float, _unit(units.positive_duration, "30s")]
-DurationOrZero = Annotated[float, _unit(units.duration, "0s")]
-Size = Annotated[int, _unit(units.size, "64KiB")]
-ByteRate = Annotated[int, _unit(units.byte_rate, "1KiB/s")]
-Percent = Annotated[float, _unit(units.percent, "50%")]
+Duration = Annotated[float, _unit(units.positive_duration, "duration", "30s")]
+DurationOrZero = Annotated[float, _unit(units.duration, "duration", "0s")]
+Size = Annotated[int, _unit(units.size, "size", "64KiB")]
+ByteRate = Annotated[int, _unit(units.byte_rate, "size per second", "1KiB/s")]
+Percent = Annotated[float, _unit(units.percent, "share", "50%")]
 
 
 def _rate(text: str) -> str:
@@ -91,8 +93,14 @@ def _rate(text: str) -> str:
     return text
 
 
-RateText = Annotated[str, AfterValidator(_rate), Field(examples=["100/s"])]
-Network = Annotated[str, AfterValidator(addresses.network), Field(examples=["10.0.0.0/8"])]
+RateText = Annotated[
+    str, AfterValidator(_rate), Field(examples=["100/s"], json_schema_extra={"x-unit": "rate"})
+]
+Network = Annotated[
+    str,
+    AfterValidator(addresses.network),
+    Field(examples=["10.0.0.0/8"], json_schema_extra={"x-unit": "network"}),
+]
 FileName = Annotated[str, AfterValidator(file_name)]
 Method = Annotated[str, AfterValidator(fields.method)]
 IdentityName = Annotated[str, AfterValidator(fields.identity_name)]
