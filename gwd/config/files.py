@@ -48,6 +48,8 @@ def read_named(draft: Draft, environ: Mapping[str, str]) -> dict[Path, bytes]:
 
 def _read(name: str, *, secret: bool = False) -> bytes:
     what = "names a file that"
+    if "\0" in name:
+        raise NotAllowed(f"{what} cannot be: the name holds NUL; name a file")
     try:
         with open(name, "rb", opener=_open) as file:
             found = os.fstat(file.fileno())
@@ -59,8 +61,6 @@ def _read(name: str, *, secret: bool = False) -> bytes:
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise NotAllowed(f"{what} cannot be read: {reason}; name a readable file") from None
-    except ValueError:
-        raise NotAllowed(f"{what} cannot be: the name holds NUL; name a file") from None
     if len(content) > LARGEST:
         raise NotAllowed(f"{what} is larger than 256 KiB; name the right file")
     if not content.strip():

@@ -24,7 +24,9 @@ def judge(draft: Draft) -> File | None:
     try:
         return File.model_validate(draft.tree)
     except ValidationError as refused:
-        for error in refused.errors(include_url=False, include_input=False):
+        errors = refused.errors(include_url=False, include_input=False)
+        # Unknown keys first: one that is a slip of a missing key explains why that is missing.
+        for error in sorted(errors, key=lambda error: error["type"] != "extra_forbidden"):
             _tell(draft, error)
     return None
 
@@ -34,7 +36,7 @@ def _tell(draft: Draft, error: ErrorDetails) -> None:
     of_key = error["loc"][-1:] == ("[key]",)
     match error["type"]:
         case "extra_forbidden":
-            draft.refuse_key(path, _unknown(path))
+            _unknown(draft, path)
         case "missing":
             draft.refuse_key(path, f"missing; {_wanted(path)}")
         case "value_error" if of_key:
@@ -92,12 +94,15 @@ def _choice(draft: Draft, path: Path, ctx: dict[str, Any]) -> None:
     draft.refuse(path, f"is not allowed{hint}")
 
 
-def _unknown(path: Path) -> str:
+def _unknown(draft: Draft, path: Path) -> None:
     known = sorted(_fields(_model(path[:-1])))
     guess = did_you_mean(str(path[-1]), known)
-    if guess is not None:
-        return f'unknown key; did you mean "{guess}"?'
-    return f"unknown key; known here: {', '.join(known)}"
+    if guess is None:
+        draft.refuse_key(path, f"unknown key; known here: {', '.join(known)}")
+        return
+    draft.refuse_key(path, f'unknown key; did you mean "{guess}"?')
+    if draft.get((*path[:-1], guess)) is None:
+        draft.excuse((*path[:-1], guess))
 
 
 def _wanted(path: Path) -> str:

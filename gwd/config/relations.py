@@ -84,6 +84,8 @@ def one_kind_of_route(draft: Draft) -> None:
     for path, route in _routes(draft):
         there = [kind for kind in KINDS if kind in route]
         if not there:
+            if any(draft.is_excused((*path, kind)) for kind in KINDS):
+                continue
             draft.refuse_key(path, "goes nowhere; add exactly one of upstream, parts, respond")
         elif len(there) > 1:
             draft.refuse_key(
@@ -306,7 +308,7 @@ def fits_the_segment(draft: Draft) -> None:
 
 def something_to_serve(draft: Draft) -> None:
     """A gateway without routes answers 404 to everything."""
-    if not draft.get(("routes",)):
+    if not draft.get(("routes",)) and not draft.refused:
         draft.warn(("routes",), "there is none, every request gets 404; add [[routes]]")
 
 

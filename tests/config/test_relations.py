@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+UPSTREAM = '[upstreams.orders]\nendpoints = ["127.0.0.1:9000"]\n'
+ROUTE = '[[routes]]\nname = "r"\npath = "/users/{id}/*"\n'
+TO = 'upstream = "orders"\n'
+AUTH = '[auth.main]\ntype = "jwt"\nissuer = "i"\naudience = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            ROUTE + 'upstream = "oders"\n',
+            'upstream: "oders" is not an upstream; did you mean "orders"',
+        ),
+        (ROUTE + 'upstream = "zzz"\n', '"zzz" is not an upstream; known: orders'),
+        (ROUTE + TO + 'auth = "x"\n', 'auth: "x" is not a verifier; there is no [auth.NAME] table'),
+        (ROUTE + TO + 'auth = ["x"]\n', 'routes[0].auth[0]: "x" is not a verifier'),
+        (ROUTE, "routes[0]: goes nowhere; add exactly one of upstream, parts, respond"),
+        (
+            ROUTE + TO + "respond = { status = 204 }\n",
+            'respond: stands beside "upstream"; use exactly one',
+        ),
+        (
+            ROUTE + 'rewrite = "/"\nrespond = { status = 204 }\n',
+            'rewrite: has no meaning with "respond"',
+        ),
+        (ROUTE + TO + ROUTE + TO, 'routes[1].name: "r" is the name of a route on line 4 already'),
+        (
+            ROUTE + TO + 'rewrite = "/{user}"\n',
+            'uses "{user}", which the route\'s path does not capture; use {id} or {*}',
+        ),
+        (
+            '[[routes]]\nname = "r"\npath = "/a"\n' + TO + 'rewrite = "/{*}"\n',
+            "the path captures nothing",
+        ),
+        (ROUTE + 'respond = { redirect = "/{x}" }\n', 'respond.redirect: "/{x}" uses "{x}"'),
+        (ROUTE + TO + 'require = { scope = "a" }\n', "require: has no token to look at; add auth"),
+        (ROUTE + TO + "auth_optional = true\n", "auth_optional: has no verifier to use; add auth"),
+        (ROUTE + "respond = {}\n", "respond: says nothing; add redirect, status or body"),
+        (ROUTE + 'respond = { redirect = "/", body = "" }\n', "body: stands beside redirect"),
+        (
+            ROUTE + 'respond = { redirect = "/", status = 200 }\n',
+            "status: 200 is not the status of a redirect; use 301",
+        ),
+        (ROUTE + 'respond = { status = 204, body = "x" }\n', "body: cannot go with status 204"),
+        (
+            ROUTE + 'respond = { headers = { X-A = "1", x-a = "2" } }\n',
+            "x-a: is there already in another spelling",
+        ),
+        (
+            '[server]\nbind = ["127.0.0.1:1", "127.0.0.1:1"]\n',
+            'server.bind[1]: "127.0.0.1:1" is there twice',
+        ),
+        ("[server]\nworkers = 33\n", "server.workers: 33 is more than segment.max_workers"),
+        (
+            "[segment]\nmax_routes = 1\n" + ROUTE + TO + ROUTE.replace('"r"', '"s"') + TO,
+            "routes: more than segment.max_routes",
+        ),
+        (
+            '[upstreams.b]\nendpoints = ["127.0.0.1:1", { address = "127.0.0.1:1" }]\n',
+            "endpoints[1]: this table is there twice",
+        ),
+    ],
+)
+def test_what_does_not_fit_together(wrong: Any, text: str, error: str) -> None:
+    (found,) = wrong(UPSTREAM + text)
+    assert error in found
+
+
+def test_parts_are_judged_like_routes(wrong: Any) -> None:
+    part = '[[routes.parts]]\nname = "p"\nupstream = "order"\npath = "/{user}"\n'
+    assert wrong(UPSTREAM + ROUTE + part + part) == [
+        '8: routes[0].parts[0].upstream: "order" is not an upstream; did you mean "orders"?',
+        '9: routes[0].parts[0].path: "/{user}" uses "{user}", which the route\'s path does not '
+        "capture; use {id} or {*}",
+        '11: routes[0].parts[1].name: "p" is the name of a part of this route on line 7 already; '
+        "choose another",
+        '12: routes[0].parts[1].upstream: "order" is not an upstream; did you mean "orders"?',
+        '13: routes[0].parts[1].path: "/{user}" uses "{user}", which the route\'s path does not '
+        "capture; use {id} or {*}",
+    ]
+
+
+def test_a_required_part_with_a_default_is_warned_of(good: Any) -> None:
+    part = '[[routes.parts]]\nname = "p"\nupstream = "orders"\npath = "/"\nrequired = true\n'
+    warnings = good(UPSTREAM + ROUTE + part + "default = 1\n").warnings
+    assert [w.message for w in warnings] == ["is never used, the part is required"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        ('algorithms = ["RS256"]\n', "auth.main: has no key; add exactly one of jwks_file"),
+        ('algorithms = ["HS256", "RS256"]\nsecret_env = "S"\n', "algorithms: this array mixes HS*"),
+        ('algorithms = ["RS256"]\nsecret_env = "S"\n', "does not go with secret_env; use HS256"),
+        ('algorithms = ["HS256"]\njwks_file = "KEYS"\n', "does not go with jwks_file; use RS256"),
+        (
+            'algorithms = ["HS256"]\nsecret_env = "S"\nsecret_file = "KEYS"\n',
+            'secret_file: stands beside "secret_env"; use exactly one of',
+        ),
+        (
+            'algorithms = ["HS256"]\nsecret_env = "S"\nforward_claims = { a = "X-A", b = "x-a" }\n',
+            'forward_claims.b: "x-a" carries another claim already',
+        ),
+        ('algorithms = ["HS256"]\nsecret_env = "S"\nleeway = "1h"\n', 'leeway: "1h" is too long'),
+        (
+            'algorithms = ["HS256"]\nsecret_env = "S"\nforward_claims = { a = "Host" }\n',
+            'forward_claims.a: "Host" is a header with another meaning',
+        ),
+        ('algorithms = ["none"]\nsecret_env = "S"\n', 'algorithms[0]: "none" is not allowed; use'),
+    ],
+)
+def test_verifiers_that_cannot_be_right(wrong: Any, tmp_path: Path, keys: str, error: str) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text('{"keys": [{"kty": "EC"}] }' + " " * 64)
+    file.chmod(0o600)
+    found = wrong(AUTH + keys.replace("KEYS", str(file)), {"S": "x" * 64})
+    assert len([e for e in found if error in e]) == 1, found
+    assert len(found) <= 2
