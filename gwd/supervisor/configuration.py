@@ -1,0 +1,348 @@
+"""The config in force, and how another takes its place: HUP in two phases.
+
+    idle --request--> loading --good--> rolling out (rollout.py) --> idle
+                         '----bad-----> idle, refused
+
+`loading` is a child (loading.py), rolling out is a conversation with all children, and both have a
+time limit, so a reload always ends. Requests that come meanwhile are one request, acted on after.
+However it ends, the result goes to the Board of the segment (where `gwd reload` waits for it), to
+the log and to the service manager.
+
+Rows of the segment (endpoints, routes) that the new config needs are added before anybody
+prepares. Those that only the old one had stay until the next reload: requests that began on the
+old tables still count on them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gwd.config.snapshot import Snapshot
+from gwd.process.child import WORKER
+from gwd.segment.board import Board
+from gwd.segment.endpoints import EndpointTable
+from gwd.segment.memory import Segment
+from gwd.segment.metrics import RouteMetrics
+from gwd.supervisor.children import ChildProcess, Children
+from gwd.supervisor.cores import usable_cores
+from gwd.supervisor.events import Log
+from gwd.supervisor.listeners import BindError, Listeners
+from gwd.supervisor.loading import Loader, Loading, Outcome
+from gwd.supervisor.poller import Poller
+from gwd.supervisor.rollout import Phase, Rollout
+from gwd.supervisor.systemd import Notifier
+
+PHASE_TIME = 10.0
+"""Seconds children have to prepare, to commit, to abort."""
+
+
+class Configuration:
+    """Owns the snapshot, its memfd and its generation; tells `children` about every change."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Snapshot,
+        snapshot_fd: int,
+        path: str,
+        workers_option: int | None,
+        environ: Mapping[str, str],
+        segment: Segment,
+        poller: Poller,
+        notifier: Notifier,
+        log: Log,
+        loader: Loader | None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.generation = 1
+        self.workers = workers_option or snapshot.server.workers or usable_cores()
+        self.board = Board(segment)
+        self._snapshot_fd = snapshot_fd
+        self._path = path
+        self._workers_option = workers_option
+        self._environ = environ
+        self._endpoints = EndpointTable(segment)
+        self._metrics = RouteMetrics(segment)
+        self._poller = poller
+        self._notifier = notifier
+        self._log = log
+        self._loader = loader
+        self._children: Children
+        self._listeners: Listeners
+        self._wanted = False
+        self._loading: Loading | None = None
+        self._rollout: Rollout | None = None
+        self._offered = self.generation
+        """The generation offered last, taken or not: no two reloads share a number."""
+        self._next: Snapshot | None = None
+        self._next_fd = -1
+        self._deadline = float("inf")
+        self._endpoints.assign(endpoint_names(snapshot))
+        self._metrics.assign(route_names(snapshot))
+
+    def begin(self, children: Children, listeners: Listeners) -> None:
+        """From now on there are children to tell."""
+        self._children = children
+        self._listeners = listeners
+
+    def pids(self) -> tuple[int, ...]:
+        """The process that loads a config just now, if there is one."""
+        return (self._loading.pid,) if self._loading is not None else ()
+
+    def status(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.workers} worker{'s' if self.workers != 1 else ''}, "
+            f"config {self.snapshot.digest}"
+        )
+
+    # --- asked from outside ------------------------------------------------------------------
+
+    def request(self) -> None:
+        """A reload is wanted: now, or after the one that is under way."""
+        if self._loading is not None or self._rollout is not None:
+            self._wanted = True
+            return
+        self._wanted = False
+        self.board.reload_begun()
+        self._notifier.reloading()
+        self._log("info", "reload begun", config=self._path)
+        if self._path == "-":
+            self._refuse(("the config came from standard input, which cannot be read again",))
+            return
+        self._loading = Loading(self._path, self._environ, self._loader)
+        self._poller.register(self._loading.pidfd, self._loaded)
+        self._deadline = self._loading.deadline
+
+    def give_up(self) -> None:
+        """The gateway stops: whatever is under way ends without effect."""
+        self._wanted = False
+        if self._loading is not None:
+            self._loading.kill()
+            self._poller.unregister(self._loading.pidfd)
+            outcome = self._loading.finish()
+            self._loading = None
+            if outcome.snapshot_fd >= 0:
+                os.close(outcome.snapshot_fd)
+            self._refuse(("gwd is stopping",))
+        elif self._rollout is not None:
+            committed = self._rollout.phase is Phase.COMMITTING
+            self._rollout = None
+            self._drop_next()
+            if committed:
+                self._report(True, "taken while gwd was stopping")
+            else:
+                self._refuse(("gwd is stopping",))
+
+    def close(self) -> None:
+        os.close(self._snapshot_fd)
+
+    # --- what happens meanwhile --------------------------------------------------------------
+
+    def next_due(self) -> float:
+        return self._deadline
+
+    def tick(self, now: float) -> None:
+        if now < self._deadline:
+            return
+        self._deadline = float("inf")
+        if self._loading is not None:
+            self._loading.kill(timed_out=True)
+        elif self._rollout is not None:
+            for pid in self._rollout.time_is_up():
+                child = self._children.get(pid)
+                if child is not None:
+                    self._children.replace(child, f"no answer to a reload in {PHASE_TIME:g} s")
+            self._advance()
+
+    def forked(self, child: ChildProcess) -> None:
+        if self._rollout is not None and self._rollout.joined(child.pid):
+            self._ask_to_prepare(child)
+
+    def heard(self, child: ChildProcess, message: Mapping[str, Any]) -> None:
+        rollout = self._rollout
+        if rollout is None or message.get("generation") != self._offered:
+            return  # not about a reload, or about one that is over
+        match message["op"]:
+            case "prepared":
+                rollout.prepared(child.pid)
+            case "failed":
+                rollout.failed(child.pid, f"{child.name}: {message['error']}")
+            case "committed" | "aborted":
+                rollout.answered(child.pid)
+        self._advance()
+
+    def ended(self, child: ChildProcess) -> None:
+        if self._rollout is not None:
+            self._rollout.died(child.pid)
+            self._advance()
+
+    # --- the steps ---------------------------------------------------------------------------
+
+    def _loaded(self) -> None:
+        assert self._loading is not None
+        loading, self._loading = self._loading, None
+        self._poller.unregister(loading.pidfd)
+        self._deadline = float("inf")
+        outcome = loading.finish()
+        for warning in outcome.warnings:
+            self._log("warning", "config", detail=warning)
+        if outcome.snapshot is None:
+            self._refuse(outcome.errors)
+            return
+        errors = self._unchangeable(outcome) or self._make_rows(outcome.snapshot)
+        if errors:
+            os.close(outcome.snapshot_fd)
+            self._refuse(tuple(errors))
+            return
+        self._next, self._next_fd = outcome.snapshot, outcome.snapshot_fd
+        self._offered += 1
+        self._rollout = Rollout(child.pid for child in self._children.seated())
+        self._advance()
+
+    def _unchangeable(self, outcome: Outcome) -> list[str]:
+        """What the new config wants that only a restart can do."""
+        old, new = self.snapshot, outcome.snapshot
+        assert new is not None
+        errors = []
+        if new.server.bind != old.server.bind:
+            errors.append("server.bind has changed, which needs a restart")
+        if new.segment != old.segment:
+            errors.append("[segment] has changed, which needs a restart")
+        if new.admin_bind != old.admin_bind:
+            errors.append("admin.bind has changed, which needs a restart")
+        workers = self._workers_for(new)
+        if workers < self.workers:
+            errors.append(
+                f"server.workers goes from {self.workers} down to {workers}, "
+                "which needs a restart; more of them can be had without"
+            )
+        if workers > old.segment.max_workers:
+            errors.append(
+                f"server.workers is {workers}, above segment.max_workers "
+                f"({old.segment.max_workers})"
+            )
+        return [f"{self._path}: {error}" for error in errors]
+
+    def _workers_for(self, snapshot: Snapshot) -> int:
+        """How many workers `snapshot` means. "auto" is decided at the start, once."""
+        if self._workers_option:
+            return self.workers
+        if snapshot.server.workers == 0:
+            return self.workers if self.snapshot.server.workers == 0 else usable_cores()
+        return snapshot.server.workers
+
+    def _make_rows(self, new: Snapshot) -> list[str]:
+        """Have rows for the old and the new names; errors if the segment is too small for both."""
+        sizes = self.snapshot.segment
+        endpoints = dict.fromkeys([*endpoint_names(self.snapshot), *endpoint_names(new)])
+        routes = dict.fromkeys([*route_names(self.snapshot), *route_names(new)])
+        errors = [
+            f"{self._path}: old and new config together have {count} {what}, above "
+            f"segment.{key} ({room}), which needs a restart"
+            for count, what, key, room in (
+                (len(endpoints), "endpoints", "max_endpoints", sizes.max_endpoints),
+                (len(routes), "routes", "max_routes", sizes.max_routes),
+            )
+            if count > room
+        ]
+        if not errors:
+            self._endpoints.assign(endpoints)
+            self._metrics.assign(routes)
+        return errors
+
+    def _ask_to_prepare(self, child: ChildProcess) -> None:
+        message = {"op": "prepare", "generation": self._offered}
+        self._children.tell([child], message, self._next_fd)
+        self._deadline = time.monotonic() + PHASE_TIME
+
+    def _advance(self) -> None:
+        while self._rollout is not None and (phase := self._rollout.step()) is not None:
+            rollout = self._rollout
+            self._deadline = time.monotonic() + PHASE_TIME
+            asked = [child for child in self._children if child.pid in rollout.asked]
+            match phase:
+                case Phase.PREPARING:
+                    for child in asked:
+                        self._ask_to_prepare(child)
+                case Phase.COMMITTING:
+                    self._switch()
+                    self._children.tell(asked, {"op": "commit", "generation": self.generation})
+                case Phase.ABORTING:
+                    self._children.tell(asked, {"op": "abort", "generation": self._offered})
+                case Phase.COMMITTED:
+                    self._rollout = None
+                    self._report(True, self._grow())
+                case Phase.ABORTED:
+                    self._rollout = None
+                    self._drop_next()
+                    self._refuse((f"{self._path}: {rollout.error}",))
+
+    def _switch(self) -> None:
+        """From here on the new config is the one in force."""
+        assert self._next is not None
+        os.close(self._snapshot_fd)
+        self.snapshot, self._snapshot_fd = self._next, self._next_fd
+        self._next, self._next_fd = None, -1
+        self.generation = self._offered
+
+    def _grow(self) -> str:
+        """Have as many workers as the new config says; what to tell the operator.
+
+        A new listener takes its share of clients at once, so it comes right before its worker.
+        """
+        before, wanted = self.workers, self._workers_for(self.snapshot)
+        if wanted <= before:
+            return "reloaded"
+        try:
+            self._listeners.grow(wanted)
+        except BindError as error:
+            return f"reloaded, but there are still {before} workers: {error}"
+        self.workers = wanted
+        self._children.tell(self._children, {"op": "workers", "count": wanted})
+        for slot in range(before, wanted):
+            self._children.fill((WORKER, slot))
+        return f"reloaded, {wanted} workers instead of {before}"
+
+    def _drop_next(self) -> None:
+        if self._next_fd >= 0:
+            os.close(self._next_fd)
+        self._next, self._next_fd = None, -1
+
+    # --- the result --------------------------------------------------------------------------
+
+    def _refuse(self, errors: tuple[str, ...]) -> None:
+        for error in errors:
+            self._log("error", "reload refused", detail=error)
+        self._report(False, "\n".join(errors))
+
+    def _report(self, ok: bool, message: str) -> None:
+        self._deadline = float("inf")
+        digest = self.snapshot.digest
+        self.board.reload_done(ok, message, self.generation, digest)
+        if ok:
+            self._log("info", "reload done", detail=message, config=digest)
+            self._notifier.ready(self.status())
+        else:
+            first = message.partition("\n")[0]
+            self._notifier.ready(f"{self.status()}; last reload refused: {first}")
+        if self._wanted:
+            self.request()
+
+
+def endpoint_names(snapshot: Snapshot) -> list[bytes]:
+    """The names of all endpoints as the segment knows them: upstream, NUL, address."""
+    names = (
+        f"{upstream.name}\0{endpoint.address}".encode()
+        for upstream in snapshot.upstreams
+        for endpoint in upstream.endpoints
+    )
+    return list(dict.fromkeys(names))
+
+
+def route_names(snapshot: Snapshot) -> list[bytes]:
+    """The names of all routes as the segment knows them."""
+    return list(dict.fromkeys(route.name.encode() for route in snapshot.routes))

@@ -1,0 +1,159 @@
+"""From a command line to a running tree: `gwd run` in order, each step undone if a later one fails.
+
+load the config (in a child) → take the addresses → take the runtime directory → make the segment →
+write gwd.pid → fork. Nothing is forked to stay before everything that can be refused has been
+asked, so bad input leaves no half-started tree. What fails is one clear line each on stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+
+from gwd.config.snapshot import Snapshot
+from gwd.process.child import CONTROLLER, WORKER
+from gwd.segment.memory import Segment, Sizes
+from gwd.segment.processes import CONTROLLER as CONTROLLER_CODE
+from gwd.segment.processes import WORKER as WORKER_CODE
+from gwd.supervisor.children import Entry
+from gwd.supervisor.configuration import Configuration, endpoint_names, route_names
+from gwd.supervisor.cores import usable_cores
+from gwd.supervisor.events import EventLog
+from gwd.supervisor.listeners import BindError, Listeners
+from gwd.supervisor.loading import Loader, Loading
+from gwd.supervisor.pidfile import AlreadyRunning, PidFile, path_for_daemon
+from gwd.supervisor.poller import Poller
+from gwd.supervisor.supervisor import Supervisor, raise_file_limit
+from gwd.supervisor.systemd import Notifier
+
+GOOD = 0
+FAILED = 1
+RETRY = 4
+"""Exit statuses of DESIGN §1.1: a restart cannot help; a restart may help."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. `ready_fd` is -1 for none."""
+
+    config: str
+    workers: int | None = None
+    admin: str | None = None
+    ready_fd: int = -1
+
+
+def launch(
+    options: Options,
+    environ: MutableMapping[str, str],
+    *,
+    entries: Mapping[str, Entry],
+    preload: Callable[[], None] | None = None,
+    loader: Loader | None = None,
+) -> int:
+    """Run a gateway until it is told to stop; its exit status.
+
+    `entries`: what each role runs; `preload` imports it, once the config was found good.
+    `loader`: what loads the config, `load_checked` if None.
+    """
+    notifier = Notifier(environ)
+    if options.ready_fd >= 0:
+        os.set_inheritable(options.ready_fd, False)
+    outcome = Loading(options.config, environ, loader).finish()
+    _say(outcome.warnings)
+    if outcome.snapshot is None:
+        _say(outcome.errors)
+        return FAILED
+    snapshot = outcome.snapshot
+    workers = options.workers or snapshot.server.workers or usable_cores()
+    errors = _too_big(snapshot, workers)
+    if errors:
+        _say(f"{options.config}: {error}" for error in errors)
+        return FAILED
+    raise_file_limit()
+    if preload is not None:
+        preload()
+    with contextlib.ExitStack() as taken:
+        taken.callback(notifier.close)
+        try:
+            listeners = Listeners(snapshot.server.bind, workers)
+            taken.callback(listeners.close)
+            pid_path = path_for_daemon(options.admin, snapshot.admin_bind, environ)
+            pidfile = PidFile(pid_path)
+            taken.callback(pidfile.close)
+        except BindError as error:
+            _say([f"gwd: {error}"])
+            return RETRY if error.temporary else FAILED
+        except AlreadyRunning as error:
+            _say([f"gwd: {error}"])
+            return RETRY
+        except OSError as error:
+            _say([f"gwd: cannot use the runtime directory: {error.strerror}: {error.filename}"])
+            return FAILED
+        segment = Segment.create(Sizes(**dataclasses.asdict(snapshot.segment)))
+        taken.callback(segment.close)
+        poller = Poller()
+        log = EventLog()
+        configuration = Configuration(
+            snapshot=snapshot,
+            snapshot_fd=outcome.snapshot_fd,
+            path=options.config,
+            workers_option=options.workers,
+            environ=environ,
+            segment=segment,
+            poller=poller,
+            notifier=notifier,
+            log=log,
+            loader=loader,
+        )
+        taken.callback(configuration.close)
+        supervisor = Supervisor(
+            configuration=configuration,
+            segment=segment,
+            listeners=listeners,
+            poller=poller,
+            notifier=notifier,
+            entries=entries,
+            role_codes={WORKER: WORKER_CODE, CONTROLLER: CONTROLLER_CODE},
+            log=log,
+            announce=_announcer(options.ready_fd),
+        )
+        pidfile.write(pid=os.getpid(), segment_fd=segment.fd, started=time.time())
+        return supervisor.run()
+
+
+def _too_big(snapshot: Snapshot, workers: int) -> list[str]:
+    """What of the config does not fit into the segment that it asks for."""
+    sizes = snapshot.segment
+    counts = (
+        (workers, "workers", "max_workers", sizes.max_workers),
+        (len(endpoint_names(snapshot)), "endpoints", "max_endpoints", sizes.max_endpoints),
+        (len(route_names(snapshot)), "routes", "max_routes", sizes.max_routes),
+    )
+    return [
+        f"segment.{key}: {room}, but there are {count} {what}; raise it"
+        for count, what, key, room in counts
+        if count > room
+    ]
+
+
+def _announcer(ready_fd: int) -> Callable[[list[str]], None]:
+    def announce(addresses: list[str]) -> None:
+        _say(f"listening on http://{address}" for address in addresses)
+        if ready_fd >= 0:
+            record = {"pid": os.getpid(), "addresses": addresses}
+            with contextlib.suppress(OSError):
+                os.write(ready_fd, json.dumps(record).encode() + b"\n")
+            os.close(ready_fd)
+
+    return announce
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+    sys.stderr.flush()
