@@ -1,0 +1,28 @@
+"""What may happen before the upstream: each policy lets a request pass or answers in its place.
+
+interface    what a policy is, and the request it sees
+assemble     from the plain config to the policies of a route
+access       allow and deny by network
+bearer       authenticate and authorise, on the wire
+jwt          a verifier: compact (strict reading) → keys → claims → token_cache
+signing      keys and tokens for trying out
+"""
+
+from __future__ import annotations
+
+from gwd.policies.access import Access
+from gwd.policies.assemble import build_authenticators, identity_headers, route_policies
+from gwd.policies.interface import Policy, Request
+from gwd.policies.jwt import JwtVerifier
+from gwd.policies.keys import BadVerifier
+
+__all__ = [
+    "Access",
+    "BadVerifier",
+    "JwtVerifier",
+    "Policy",
+    "Request",
+    "build_authenticators",
+    "identity_headers",
+    "route_policies",
+]
