@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -50,14 +51,36 @@ assert not commands, commands
     assert result.returncode == 0, result.stderr
 
 
-def test_every_command_is_a_click_command_with_examples() -> None:
+@pytest.mark.parametrize(
+    "args", [["status"], ["health"], ["status", "--help"], ["reload", "--help"], ["stop", "--help"]]
+)
+def test_commands_that_must_be_fast_never_import_pydantic(args: list[str], tmp_path: Path) -> None:
+    script = f"""
+import sys
+from gwd.cli import main
+try:
+    main({args!r})
+except SystemExit:
+    pass
+sys.exit("pydantic" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_is_a_click_command_with_help() -> None:
     context = click.Context(LazyGroup("gwd"))
     for name in COMMANDS:
-        path = Path(__file__).parents[2] / "gwd" / "cli" / f"{name}.py"
-        if path.exists():
-            command = context.command.get_command(context, name)  # type: ignore[attr-defined]
-            assert isinstance(command, click.Command)
-            assert command.help
+        command = LazyGroup("gwd").get_command(context, name)
+        assert isinstance(command, click.Command)
+        assert command.help
 
 
 def test_version_names_what_gwd_runs_on() -> None:
