@@ -1,0 +1,112 @@
+"""The values a head comes down to. Whoever parses, by whatever tier, makes the same ones.
+
+`lines` holds the end-to-end fields as they will be forwarded, each "Name: value\r\n" in one
+canonical form; what frames the message, belongs to one hop, or tells who the client is, never
+stands in it: those are attributes, and the gateway writes them anew.
+"""
+
+from __future__ import annotations
+
+
+class RequestHead:
+    """The head of a request that the gate accepted.
+
+    `path` is in normal form, "*" for `OPTIONS *`; `query` is "" or begins with "?". `host` is
+    lower-case, without port and final dot, "" if an HTTP/1.0 request had none; `authority` is what
+    Host says upstream. `content_length` is -1 without a length.
+    """
+
+    __slots__ = (
+        "authority",
+        "authorization",
+        "chunked",
+        "content_length",
+        "encoded_slash",
+        "expect_continue",
+        "forwarded_for",
+        "forwarded_host",
+        "forwarded_proto",
+        "host",
+        "keep_alive",
+        "lines",
+        "method",
+        "minor",
+        "path",
+        "query",
+        "request_id",
+        "traceparent",
+        "user_agent",
+    )
+
+    method: str
+    path: str
+    query: str
+    encoded_slash: bool
+    host: str
+    authority: bytes
+    minor: int
+    lines: bytes
+    content_length: int
+    chunked: bool
+    keep_alive: bool
+    expect_continue: bool
+    authorization: bytes | None
+    forwarded_for: bytes | None
+    forwarded_host: bytes | None
+    forwarded_proto: bytes | None
+    request_id: bytes | None
+    traceparent: bytes | None
+    user_agent: bytes | None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes of a body follow."""
+        return self.chunked or self.content_length > 0
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first forwarded field called `name` (lower-case), if there is one."""
+        return find_field(self.lines, name)
+
+
+class ResponseHead:
+    """The head of a response that the reader accepted.
+
+    Exactly one of these frames its body: `bodyless`, `chunked`, `content_length` >= 0,
+    `until_close`. `keep_alive`: as far as the head says, the connection may serve again.
+    """
+
+    __slots__ = (
+        "bodyless",
+        "chunked",
+        "content_length",
+        "interim",
+        "keep_alive",
+        "lines",
+        "minor",
+        "reason",
+        "status",
+        "until_close",
+    )
+
+    status: int
+    reason: bytes
+    minor: int
+    lines: bytes
+    content_length: int
+    chunked: bool
+    until_close: bool
+    bodyless: bool
+    keep_alive: bool
+    interim: bool
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first forwarded field called `name` (lower-case), if there is one."""
+        return find_field(self.lines, name)
+
+
+def find_field(lines: bytes, name: bytes) -> bytes | None:
+    for line in lines.split(b"\r\n"):
+        colon = line.find(b":")
+        if colon == len(name) and line[:colon].lower() == name:
+            return line[colon + 2 :]
+    return None
