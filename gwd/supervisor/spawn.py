@@ -15,6 +15,7 @@ Only the main thread may fork: the kernel ties the death signal to the thread.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import gc
@@ -81,25 +82,26 @@ def _in_child(
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(ignored, signal.SIG_IGN)
         _close_all_but(keep)
-        faulthandler.enable()
+        faulthandler.enable(2)
         gc.enable()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask - OURS)
         status = run()
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else CRASHED_STATUS
     except BaseException:
-        traceback.print_exc()
+        os.write(2, traceback.format_exc().encode(errors="replace"))
     finally:
-        try:
+        with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:
-            os._exit(status)
+        os._exit(status)
 
 
 def _close_all_but(keep: set[int]) -> None:
     lowest = 0
-    for fd in sorted(keep):
-        os.closerange(lowest, fd)
+    for fd in (*sorted(keep), os.sysconf("SC_OPEN_MAX")):
+        # An empty range must not be asked for: Python 3.11 hands close_range(2) an end of -1,
+        # which closes everything.
+        if lowest < fd:
+            os.closerange(lowest, fd)
         lowest = fd + 1
-    os.closerange(lowest, max(lowest, os.sysconf("SC_OPEN_MAX")))

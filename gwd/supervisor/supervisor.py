@@ -176,14 +176,16 @@ class Supervisor:
     def _signal_handlers(self) -> Iterator[None]:
         """Signals become bytes in the wakeup pipe, and are acted on in the loop only."""
         self._poller.register(self._wakeup, self._read_signals)
-        old_fd = signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
-        old = {number: signal.signal(number, _noted) for number in self._signals}
+        signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
+        for number in self._signals:
+            signal.signal(number, _noted)
         try:
             yield
         finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(old_fd)
+            # This process ends now: no signal may turn that into a death.
+            for number in self._signals.keys() - {signal.SIGCHLD}:
+                signal.signal(number, signal.SIG_IGN)
+            signal.set_wakeup_fd(-1)
             self._poller.unregister(self._wakeup)
             os.close(self._wakeup)
             os.close(self._wakeup_writer)
