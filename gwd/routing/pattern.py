@@ -82,11 +82,6 @@ class PathPattern:
             return None
         return "/" + "/".join(segment for segment in self.segments if segment is not None)
 
-    @property
-    def shape(self) -> tuple[tuple[str | None, ...], bool]:
-        """Equal for two patterns that match the same paths: names do not matter."""
-        return self.segments, self.rest
-
 
 def normal_literal(piece: str, whole: str) -> str:
     """`piece` of a pattern or template, without "/", as it stands in a normal-form path.
