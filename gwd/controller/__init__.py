@@ -1,0 +1,9 @@
+"""The controller: one process that finds out what all workers need to know, so far by health
+checks. Workers never wait for it; a dead controller is noticed by nobody.
+
+`run` is what the supervisor's child calls.
+"""
+
+from gwd.controller.process import run
+
+__all__ = ["run"]
