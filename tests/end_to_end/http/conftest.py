@@ -1,0 +1,91 @@
+"""One gateway and one recording upstream for the whole black-box suite.
+
+Hundreds of hostile inputs go to the same worker, one after another: that it still is the same
+process at the end, with the descriptors that it had at the beginning, is part of what is tested.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+sys.path.append(str(Path(__file__).parent))
+
+from rig.blackbox import Rig
+from rig.configs import config
+from rig.gateway import Gateway
+from rig.upstream import RecordingUpstream
+from tables.case import MAX_BODY, PROXY
+
+METHODS = '["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]'
+ROUTES = f"""
+[auth.main]
+type = "jwt"
+issuer = "https://issuer.test"
+audience = "api"
+algorithms = ["EdDSA"]
+jwks_file = "JWKS"
+forward_claims = {{ sub = "X-User-Id" }}
+
+[[routes]]
+name = "app"
+path = "/*"
+methods = {METHODS}
+upstream = "app"
+
+[[routes]]
+name = "keep"
+path = "/keep/*"
+encoded_slash = "keep"
+upstream = "app"
+
+[[routes]]
+name = "only-get"
+path = "/only-get"
+methods = ["GET"]
+upstream = "app"
+
+[[routes]]
+name = "secured"
+path = "/secured/*"
+auth = "main"
+upstream = "app"
+"""
+
+
+@pytest.fixture(scope="package")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    directory = tmp_path_factory.mktemp("http")
+    key = Ed25519PrivateKey.generate()
+    public = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    jwks = directory / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [{**public, "kid": "k", "use": "sig", "alg": "EdDSA"}]}))
+    token = jwt.encode(
+        {"sub": "ada", "iss": "https://issuer.test", "aud": "api", "exp": 4102444800},
+        key,
+        algorithm="EdDSA",
+        headers={"kid": "k"},
+    )
+    upstream = RecordingUpstream()
+    gateway = Gateway(
+        directory / "gateway",
+        config(
+            upstream.address,
+            server=(f'max_body = "{MAX_BODY // 1024}KiB"', f'trusted_proxies = ["{PROXY}/32"]'),
+            app=('keepalive_idle = "30s"',),
+            routes=ROUTES.replace("JWKS", str(jwks)),
+        ),
+    )
+    workers = gateway.workers()
+    yield Rig(gateway, upstream, token)
+    upstream.close()
+    try:
+        assert gateway.workers() == workers, "a worker died of what it was sent"
+    finally:
+        gateway.close()
