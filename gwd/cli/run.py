@@ -6,7 +6,6 @@ import os
 
 import click
 
-
 EPILOG = """\b
 Examples:
   gwd run --config conf/gwd.toml

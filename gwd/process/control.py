@@ -105,13 +105,15 @@ class Control:
         self._unsent: list[bytes] = []
         self._table.set_generation(child.column, child.generation)
         self._beat()
-        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         loop.add_reader(child.channel.fileno(), self._on_readable)
 
     # --- what the actor says -----------------------------------------------------------------
 
     def ready(self) -> None:
-        """The child works from now on."""
+        """The child works from now on; to be called right before the loop runs, or in it."""
+        # Only now: before, there is nothing to finish and SIGTERM may simply end the process;
+        # and uvloop loses signals that come before it runs.
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self.serving = not self._draining
         self._table.set_state(self._child.column, DRAINING if self._draining else READY)
         self._send({"op": "ready"})

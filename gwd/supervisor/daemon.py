@@ -1,0 +1,145 @@
+"""A running gateway as the commands see it: by its pid file, its segment and by signals.
+
+Nothing asks the daemon anything, so `gwd status` works when every process of it hangs. The segment
+is opened as /proc/PID/fd/N, which the kernel allows to the same user and to root, and read-only:
+a command can look but not touch.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+
+from gwd.config.find import find_config
+from gwd.config.problems import ConfigError
+from gwd.segment.board import Board, BoardView
+from gwd.segment.memory import Segment
+from gwd.supervisor import pidfile
+
+POLL = 0.02
+"""Seconds between two looks at the segment while waiting."""
+RUNNING = 1
+DONE = 2
+"""States of the Board's last reload; 0 is none, 3 refused."""
+
+
+class NoDaemon(Exception):
+    """No running gateway could be reached; the text says where it was looked for or why not."""
+
+
+class Daemon:
+    """One running gateway. Close it, or use it in a `with`."""
+
+    def __init__(self, found: pidfile.Found) -> None:
+        """Raises NoDaemon if its segment cannot be read."""
+        self.pid = found.pid
+        self.started = found.started
+        try:
+            self._pidfd = os.pidfd_open(found.pid)
+        except ProcessLookupError:
+            raise NoDaemon(f"gwd (process {found.pid}) has just ended") from None
+        try:
+            self.segment = _attach(found)
+        except NoDaemon:
+            os.close(self._pidfd)
+            raise
+        self.board = Board(self.segment)
+
+    @classmethod
+    def find(cls, admin: str | None, config: str | None, environ: Mapping[str, str]) -> Daemon:
+        """The gateway whose admin socket `admin` is, or else the one that runs here.
+
+        Raises NoDaemon.
+        """
+        found = pidfile.find(admin, admin_of_config(config, environ), environ)
+        if found is None:
+            raise NoDaemon(
+                "no running gwd found; if it runs with an admin socket of its own, "
+                "name that by --admin or $GWD_ADMIN"
+            )
+        return cls(found)
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.segment.close()
+        os.close(self._pidfd)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it. Raises NoDaemon if the gateway has ended or belongs to somebody else."""
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError:
+            raise NoDaemon(f"gwd (process {self.pid}) has just ended") from None
+        except PermissionError:
+            raise NoDaemon(f"gwd (process {self.pid}) belongs to another user") from None
+
+    def ended(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for its end."""
+        poller = select.poll()
+        poller.register(self._pidfd, select.POLLIN)
+        return bool(poller.poll(int(timeout * 1000)))
+
+    def reload(self, timeout: float) -> BoardView | None:
+        """Have it load its config and wait for the result; None after `timeout` seconds.
+
+        A reload that is under way began before us and may have read an older file: it is not the
+        one that counts. Raises NoDaemon if the gateway ends meanwhile.
+        """
+        before = self.board.read()
+        wanted = before.sequence + (2 if before.state == RUNNING else 1)
+        self.signal(signal.SIGHUP)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            view = self.board.read()
+            if view.sequence >= wanted and view.state != RUNNING:
+                return view
+            if self.ended(POLL):
+                raise NoDaemon(f"gwd (process {self.pid}) ended during the reload")
+        return None
+
+
+def _attach(found: pidfile.Found) -> Segment:
+    try:
+        fd = os.open(f"/proc/{found.pid}/fd/{found.segment_fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise NoDaemon(
+            f"gwd runs as process {found.pid}, but its state may not be read by this user"
+        ) from None
+    except OSError as error:
+        raise NoDaemon(
+            f"gwd runs as process {found.pid}, but its state cannot be read: {error.strerror}"
+        ) from None
+    try:
+        return Segment.attach(fd)
+    except ValueError as error:
+        os.close(fd)
+        raise NoDaemon(
+            f"gwd runs as process {found.pid}, but with another layout of its state ({error}); "
+            "use the commands of that version"
+        ) from None
+
+
+def admin_of_config(config: str | None, environ: Mapping[str, str]) -> list[str]:
+    """`[admin] bind` of the config file, if it can be had without judging the file.
+
+    To find a daemon, a file that is broken by now, or not ours to read, is no reason to fail.
+    """
+    with suppress(ConfigError, OSError, ValueError, AttributeError):
+        path = find_config(config, environ)
+        if path == "-":
+            return []
+        with open(path, "rb") as file:
+            bind = tomllib.load(file).get("admin", {}).get("bind", [])
+        binds = [bind] if isinstance(bind, str) else list(bind)
+        return [item for item in binds if isinstance(item, str) and "${" not in item]
+    return []
