@@ -75,10 +75,10 @@ class VerifiedTokens:
         size = verified.size + len(authorization)
         if size > self._half_bytes:
             return
-        replaced = self.young.get(authorization)
+        replaced = self.young.pop(authorization, None)
         if replaced is not None:
             self._young_bytes -= replaced.size + len(authorization)
-        elif len(self.young) >= self._half_entries or self._young_bytes + size > self._half_bytes:
+        if len(self.young) >= self._half_entries or self._young_bytes + size > self._half_bytes:
             self._old = dict(self.young)
             self._old_bytes = self._young_bytes
             self.young.clear()
