@@ -1,0 +1,105 @@
+"""The sealed memfd and its mapping.
+
+It is made once, by the supervisor, before the first fork, and can neither grow nor shrink, so no
+access ever meets SIGBUS. Children use the mapping they inherit; a command that looks in from
+outside attaches to the supervisor's fd, read-only.
+
+A process must have the memfd open once: closing any fd of it drops all of the process's POSIX
+locks on it (fcntl(2)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+
+from gwd.segment import layout
+from gwd.segment.layout import Layout, Sizes
+
+__all__ = ["Segment", "Sizes"]
+
+
+class NotASegment(ValueError):
+    """The file is no segment, or one of another version of gwd."""
+
+
+class Segment:
+    """The shared memory. `words` is all of it, as unsigned 8-byte numbers."""
+
+    def __init__(self, fd: int, sizes: Sizes, *, writable: bool) -> None:
+        self.fd = fd
+        self.sizes = sizes
+        self.layout = Layout(sizes)
+        access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        self._map = mmap.mmap(fd, self.layout.words * layout.WORD, mmap.MAP_SHARED, access)
+        self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def create(cls, sizes: Sizes) -> Segment:
+        """A new, empty segment of the calling process, which becomes its supervisor."""
+        fd = os.memfd_create("gwd-segment", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, Layout(sizes).words * layout.WORD)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        segment = cls(fd, sizes, writable=True)
+        words = segment.words
+        words[layout.HEAD_VERSION] = layout.VERSION
+        words[layout.HEAD_WORKERS] = sizes.max_workers
+        words[layout.HEAD_IPS] = sizes.max_ips
+        words[layout.HEAD_ENDPOINTS] = sizes.max_endpoints
+        words[layout.HEAD_ROUTES] = sizes.max_routes
+        for number in range(2):
+            words[layout.HEAD_SECRET + number] = int.from_bytes(os.urandom(8), "big")
+        board = segment.layout.board.start
+        words[board + 1] = os.getpid()
+        words[board + 2] = time.monotonic_ns()
+        words[layout.HEAD_MAGIC] = layout.MAGIC
+        return segment
+
+    @classmethod
+    def attach(cls, fd: int) -> Segment:
+        """The segment behind `fd`, which becomes its own, to look at.
+
+        Raises NotASegment.
+        """
+        head = os.pread(fd, layout.HEAD_WIDTH * layout.WORD, 0)
+        if len(head) < layout.HEAD_WIDTH * layout.WORD:
+            raise NotASegment("too short to be a segment")
+        words = memoryview(head).cast("Q")
+        if words[layout.HEAD_MAGIC] != layout.MAGIC or words[layout.HEAD_VERSION] != layout.VERSION:
+            raise NotASegment("no segment of this version of gwd")
+        sizes = Sizes(
+            max_workers=words[layout.HEAD_WORKERS],
+            max_ips=words[layout.HEAD_IPS],
+            max_endpoints=words[layout.HEAD_ENDPOINTS],
+            max_routes=words[layout.HEAD_ROUTES],
+        )
+        return cls(fd, sizes, writable=False)
+
+    @property
+    def secret(self) -> bytes:
+        """The key of this boot's hashes: no client can choose where its address falls."""
+        return b"".join(
+            self.words[layout.HEAD_SECRET + number].to_bytes(8, "big") for number in range(2)
+        )
+
+    def text(self, start: int, most: int) -> bytes:
+        """The bytes written by `put_text` at word `start`."""
+        length = min(self.words[start], (most - 1) * layout.WORD)
+        count = -(-length // layout.WORD)
+        return self.words[start + 1 : start + 1 + count].tobytes()[:length]
+
+    def put_text(self, start: int, most: int, text: bytes) -> None:
+        """Write `text`, cut to what `most` words hold besides its length."""
+        text = text[: (most - 1) * layout.WORD]
+        self.words[start] = 0
+        padded = text + bytes(-len(text) % layout.WORD)
+        for number, word in enumerate(memoryview(padded).cast("Q"), start + 1):
+            self.words[number] = word
+        self.words[start] = len(text)
+
+    def close(self) -> None:
+        self.words.release()
+        self._map.close()
+        os.close(self.fd)
