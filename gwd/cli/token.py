@@ -57,7 +57,7 @@ def command() -> None:
     """Make and inspect tokens for trying out."""
 
 
-@command.command("keys", epilog=KEYS_EPILOG)
+@command.command("keys", epilog=KEYS_EPILOG, short_help="Make a key and its key set.")
 @click.option("--key", "key_path", default="gwd-key.pem", show_default=True, help="Private key.")
 @click.option("--jwks", "jwks_path", default="jwks.json", show_default=True, help="Key set.")
 def keys(key_path: str, jwks_path: str) -> None:
@@ -82,7 +82,7 @@ def keys(key_path: str, jwks_path: str) -> None:
     click.echo(f"A token:        gwd token make --key {key_path} --claim sub=ada", err=True)
 
 
-@command.command("make", epilog=MAKE_EPILOG)
+@command.command("make", epilog=MAKE_EPILOG, short_help="Make a token.")
 @click.option("--key", "key_path", required=True, help="Private key in PEM; for HS* the secret.")
 @click.option("--alg", "algorithm", help="Signature algorithm; follows from the key unless HS*.")
 @click.option("--kid", help="Name of the key; its thumbprint (RFC 7638) unless HS*.")
@@ -122,7 +122,7 @@ def make(
         _fail(f"{key_path}: {error}")
 
 
-@command.command("inspect", epilog=INSPECT_EPILOG)
+@command.command("inspect", epilog=INSPECT_EPILOG, short_help="Show or verify a token.")
 @click.argument("token")
 @click.option("--config", "config_path", help="Verify by the verifiers of this config file.")
 @click.option("--auth", "verifier_name", help="Verify by this verifier, [auth.NAME], only.")
@@ -220,13 +220,13 @@ def _when(instant: Any, now: float) -> str | None:
 
 
 def _span(seconds: float) -> str:
-    left = abs(seconds)
+    left = round(abs(seconds))
     for unit, name in ((86400, "d"), (3600, "h"), (60, "m")):
         if left >= unit:
             text = f"{left / unit:.1f}".removesuffix(".0") + f" {name}"
             break
     else:
-        text = f"{left:.0f} s"
+        text = f"{left} s"
     return text if seconds >= 0 else f"{text} ago"
 
 
