@@ -21,6 +21,9 @@ EDGES = (
 )
 """Upper edges in seconds, inclusive; one more bucket holds what is above."""
 
+UNROUTED = b"-"
+"""The name under which requests are counted that no route took. It always has a row."""
+
 _CLASSES, _SUM_US, _BUCKETS = 0, 6, 8
 
 
@@ -48,9 +51,12 @@ class RouteMetrics:
         self._known: dict[bytes, int] = {}
 
     def assign(self, names: Iterable[bytes]) -> None:
-        """Give every one of `names` a row. Rows of other names are kept as long as there is room:
-        a route that comes back goes on counting. Supervisor only. Raises ValueError if full."""
-        wanted = dict.fromkeys(names)
+        """Give every one of `names`, and UNROUTED, a row.
+
+        Rows of other names are kept as long as there is room: a route that comes back goes on
+        counting. Supervisor only. Raises ValueError if full.
+        """
+        wanted = dict.fromkeys((UNROUTED, *names))
         present = self.names()
         missing = [name for name in wanted if name not in present]
         free = [index for index in range(self._rows.rows) if index not in present.values()]

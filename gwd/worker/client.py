@@ -298,6 +298,7 @@ class ClientConnection:
         if self.pending is not None:
             self.pending.abandon()
         self._body = None
+        self._keep_alive = False
         if self.status:
             self._account(CLIENT_GONE, refusal.reason)
             self._abort()
@@ -397,7 +398,7 @@ class ClientConnection:
         either it is all here, or the connection closes."""
         head = self.head
         minor = 1 if head is None else head.minor
-        if head is None or refusal.close or not self._body_is_here(head):
+        if refusal.close or not self.stays_open():
             self._keep_alive = False
         wire = problem_response(
             refusal,
@@ -421,7 +422,7 @@ class ClientConnection:
         """Whether the answer to be written now leaves the connection open: for whole responses
         of the gateway's own. Looks for the end of a body that nobody reads."""
         head = self.head
-        if head is None or not self._body_is_here(head):
+        if self._keep_alive and (head is None or not self._body_is_here(head)):
             self._keep_alive = False
         return self._keep_alive
 

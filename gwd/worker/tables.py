@@ -22,13 +22,11 @@ from gwd.routing.rewrite import compile_rewrite, compile_template
 from gwd.routing.table import RouteTable
 from gwd.segment.limiter import Limiter
 from gwd.segment.memory import Segment
-from gwd.segment.metrics import RouteMetrics
+from gwd.segment.metrics import UNROUTED, RouteMetrics
 from gwd.upstream.upstream import Upstream
 
 SLICE = 64
 """Routes per slice: about a millisecond's work."""
-NO_ROUTE = "-"
-"""The name under which requests are counted and logged that no route took."""
 
 
 class Visitor:
@@ -136,7 +134,7 @@ class Tables:
         yield
         verifiers = build_authenticators(snapshot.auth)
         metrics = RouteMetrics(segment)
-        self.unrouted_row = metrics.find(NO_ROUTE.encode())
+        self.unrouted_row = metrics.find(UNROUTED)
         yield
         self.routing = yield from RouteTable.build(snapshot.routes)
         for number, route in enumerate(snapshot.routes):

@@ -135,12 +135,12 @@ def test_what_a_dead_process_had_in_flight_is_in_flight_no_more(segment: Segment
 def test_routes_count_over_processes_and_reloads(segment: Segment) -> None:
     metrics = RouteMetrics(segment)
     columns = [ProcessTable(segment).claim(WORKER, slot, 1) for slot in range(2)]
-    metrics.assign([b"orders", b"-"])
+    metrics.assign([b"orders"])
     row = metrics.find(b"orders")
     metrics.record(row, columns[0], 200, 0.0025)
     metrics.record(row, columns[1], 404, 20.0)
-    metrics.assign([b"home", b"-"])
-    metrics.assign([b"orders", b"-"])
+    metrics.assign([b"home"])
+    metrics.assign([b"orders"])
     totals = metrics.totals(metrics.find(b"orders"))
     assert totals.by_class == (0, 0, 1, 0, 1, 0)
     assert totals.requests == 2
