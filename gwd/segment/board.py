@@ -24,7 +24,7 @@ _TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class BoardView:
-    """`started_ns` is monotonic, `loaded_at` Unix seconds; `reloads` counts reloads begun,
+    """`started_ns` is monotonic, `loaded_at` Unix seconds; `sequence` counts reloads begun,
     `state` and `message` tell of the latest."""
 
     supervisor_pid: int
@@ -32,7 +32,7 @@ class BoardView:
     generation: int
     loaded_at: int
     digest: str
-    reloads: int
+    sequence: int
     state: int
     message: str
 
@@ -83,7 +83,7 @@ class Board:
                 digest=self._segment.text(start + _DIGEST, _DIGEST_WORDS).decode(
                     "utf-8", "replace"
                 ),
-                reloads=words[start + _RELOADS],
+                sequence=words[start + _RELOADS],
                 state=words[start + _STATE],
                 message=self._segment.text(start + _TEXT, layout.TEXT_WORDS).decode(
                     "utf-8", "replace"

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from gwd.clock import Clock
 from gwd.config import snapshot as plain
@@ -189,10 +190,11 @@ class Endpoint:
 
     async def _connect(self) -> None:
         connection = Connection(self, self._clock)
+        factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         error = ""
         try:
             async with asyncio.timeout(self.config.connect_timeout):
-                await self._loop.create_connection(lambda: connection, self.host, self.port)  # type: ignore[arg-type, return-value]
+                await self._loop.create_connection(factory, self.host, self.port)
         except TimeoutError:
             error = "connect_timeout"
         except OSError:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from gwd.clock import TICK
 from gwd.worker.client import ClientConnection
@@ -91,8 +92,9 @@ class Acceptor:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ClientConnection(self._worker, peer_ip)
+        factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         task: asyncio.Task[object] = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: connection, sock)  # type: ignore[arg-type, return-value]
+            self._loop.connect_accepted_socket(factory, sock)
         )
         self._tasks.add(task)
         task.add_done_callback(self._opened)

@@ -166,7 +166,7 @@ def test_the_board_tells_how_a_reload_ended(segment: Segment) -> None:
     board.reload_begun()
     board.reload_done(True, "", 2, "def")
     view = board.read()
-    assert (view.state, view.reloads, view.digest, view.generation) == (OK, 2, "def", 2)
+    assert (view.state, view.sequence, view.digest, view.generation) == (OK, 2, "def", 2)
     assert view.supervisor_pid == os.getpid()
 
 
