@@ -7,7 +7,7 @@ had ever been there, and then it must end without a trace.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,19 +16,20 @@ sys.path.append(str(Path(__file__).parent))
 
 from rig.client import Client
 from rig.gateway import Gateway
+from rig.kinds import Connect, Outside, StartGateway, StartNginx, StartUpstream
 from rig.programs import Nginx
 from rig.upstream import RecordingUpstream
 
 
 @pytest.fixture
-def outside() -> Iterator[list[Client | RecordingUpstream | Nginx]]:
+def outside() -> Iterator[Outside]:
     """What a test opened around the gateway, to be closed before the gateway is judged."""
-    opened: list[Client | RecordingUpstream | Nginx] = []
+    opened: Outside = []
     yield opened
     _close(opened)
 
 
-def _close(opened: list[Client | RecordingUpstream | Nginx]) -> None:
+def _close(opened: Outside) -> None:
     while opened:
         thing = opened.pop()
         if isinstance(thing, Nginx):
@@ -37,16 +38,8 @@ def _close(opened: list[Client | RecordingUpstream | Nginx]) -> None:
             thing.close()
 
 
-StartGateway = Callable[..., Gateway]
-StartUpstream = Callable[..., RecordingUpstream]
-StartNginx = Callable[..., Nginx]
-Connect = Callable[..., Client]
-
-
 @pytest.fixture
-def gateway(
-    tmp_path: Path, outside: list[Client | RecordingUpstream | Nginx]
-) -> Iterator[StartGateway]:
+def gateway(tmp_path: Path, outside: Outside) -> Iterator[StartGateway]:
     """`gateway(config_text, workers=1, …)` starts one; several may run."""
     started: list[Gateway] = []
 
@@ -69,7 +62,7 @@ def gateway(
 
 
 @pytest.fixture
-def upstream(outside: list[Client | RecordingUpstream | Nginx]) -> StartUpstream:
+def upstream(outside: Outside) -> StartUpstream:
     """`upstream(name)` starts a RecordingUpstream."""
 
     def start(name: str = "up", *, port: int = 0) -> RecordingUpstream:
@@ -81,7 +74,7 @@ def upstream(outside: list[Client | RecordingUpstream | Nginx]) -> StartUpstream
 
 
 @pytest.fixture
-def nginx(tmp_path: Path, outside: list[Client | RecordingUpstream | Nginx]) -> StartNginx:
+def nginx(tmp_path: Path, outside: Outside) -> StartNginx:
     """`nginx(…)` starts an nginx of our own."""
 
     def start(*, locations: str = "", keepalive: str = "75s") -> Nginx:
@@ -95,7 +88,7 @@ def nginx(tmp_path: Path, outside: list[Client | RecordingUpstream | Nginx]) -> 
 
 
 @pytest.fixture
-def connect(outside: list[Client | RecordingUpstream | Nginx]) -> Connect:
+def connect(outside: Outside) -> Connect:
     """`connect(gateway)` opens a client's connection to it."""
 
     def open_one(

@@ -6,33 +6,23 @@ process at the end, with the descriptors that it had at the beginning, is part o
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 sys.path.append(str(Path(__file__).parent))
 
 from rig.blackbox import Rig
 from rig.configs import config
 from rig.gateway import Gateway
+from rig.tokens import Issuer
 from rig.upstream import RecordingUpstream
 from tables.case import MAX_BODY, PROXY
 
 METHODS = '["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]'
 ROUTES = f"""
-[auth.main]
-type = "jwt"
-issuer = "https://issuer.test"
-audience = "api"
-algorithms = ["EdDSA"]
-jwks_file = "JWKS"
-forward_claims = {{ sub = "X-User-Id" }}
-
 [[routes]]
 name = "app"
 path = "/*"
@@ -62,16 +52,7 @@ upstream = "app"
 @pytest.fixture(scope="package")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     directory = tmp_path_factory.mktemp("http")
-    key = Ed25519PrivateKey.generate()
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    jwks = directory / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [{**public, "kid": "k", "use": "sig", "alg": "EdDSA"}]}))
-    token = jwt.encode(
-        {"sub": "ada", "iss": "https://issuer.test", "aud": "api", "exp": 4102444800},
-        key,
-        algorithm="EdDSA",
-        headers={"kid": "k"},
-    )
+    issuer = Issuer(directory)
     upstream = RecordingUpstream()
     gateway = Gateway(
         directory / "gateway",
@@ -79,11 +60,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             upstream.address,
             server=(f'max_body = "{MAX_BODY // 1024}KiB"', f'trusted_proxies = ["{PROXY}/32"]'),
             app=('keepalive_idle = "30s"',),
-            routes=ROUTES.replace("JWKS", str(jwks)),
+            more=issuer.table,
+            routes=ROUTES,
         ),
     )
     workers = gateway.workers()
-    yield Rig(gateway, upstream, token)
+    yield Rig(gateway, upstream, issuer.token())
     upstream.close()
     try:
         assert gateway.workers() == workers, "a worker died of what it was sent"
