@@ -146,7 +146,7 @@ class Checks:
         return tasks
 
     def _start(self, check: Check) -> None:
-        state = HealthState(check.rise, check.fall, self._table.health(check.row).state)
+        state = HealthState(check.rise, check.fall, self._table.state(check.row))
         task = self._loop.create_task(self._watch(check, state))
         task.add_done_callback(self._ended)
         self._running[check.key] = (check, state, task)

@@ -12,6 +12,7 @@ from gwd.config.snapshot import Endpoint, Health, Snapshot, Upstream
 from gwd.controller.checks import Change, Check, Checks, plan
 from gwd.segment.endpoints import HEALTHY, UNHEALTHY, UNKNOWN, EndpointTable
 from gwd.segment.memory import Segment, Sizes
+from gwd.upstream.endpoint import table_name
 
 HEALTH = Health(path="/healthz", interval=0.02, timeout=20.0, rise=2, fall=3)
 
@@ -24,7 +25,7 @@ def table() -> Iterator[EndpointTable]:
 
 
 def name(port: int, upstream: str = "orders") -> bytes:
-    return f"{upstream}\0127.0.0.1:{port}".encode()
+    return table_name(upstream, f"127.0.0.1:{port}")
 
 
 def config(
@@ -94,7 +95,7 @@ def test_going_down_and_coming_back_are_told_with_what_is_left(table, service, s
         await service.start()
         ports = [service.port, 1]
         table.assign([name(port) for port in ports])
-        table.set_health(table.find(name(1)), HEALTHY, 1, *NO_REASON)
+        table.set_health(table.find(name(1)), HEALTHY, 1, "")
         long = dataclasses.replace(HEALTH, interval=3600.0, fall=3)
         bench.check(config(snapshot, ports))
         await bench.until(lambda: len(bench.changes) == 1)
@@ -119,7 +120,7 @@ def test_it_takes_fall_bad_checks_to_go_down(table, service, snapshot):
         service.answer = b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"
         await service.start()
         table.assign([name(service.port)])
-        table.set_health(table.find(name(service.port)), HEALTHY, 1, *NO_REASON)
+        table.set_health(table.find(name(service.port)), HEALTHY, 1, "")
         bench.check(config(snapshot, [service.port]))
         await bench.until(lambda: bool(bench.changes))
         assert len(service.requests) == 3
@@ -161,7 +162,7 @@ def test_changed_settings_go_on_from_the_health_there_was(table, service, snapsh
     async def script(bench: Bench) -> None:
         await service.start()
         table.assign([name(service.port)])
-        table.set_health(table.find(name(service.port)), UNHEALTHY, 1, *NO_REASON)
+        table.set_health(table.find(name(service.port)), UNHEALTHY, 1, "")
         hourly = dataclasses.replace(HEALTH, interval=3600.0)
         bench.check(config(snapshot, [service.port], hourly))
         await bench.until(lambda: len(service.requests) == 1)

@@ -54,8 +54,7 @@ class Running:
 
     def _read(self, stream, lines: list[str]) -> None:
         with stream:
-            for line in stream:
-                lines.append(line.rstrip("\n"))
+            lines.extend(line.rstrip("\n") for line in stream)
 
     def ready(self) -> Running:
         until(lambda: self.command("why") or self.process.poll() is not None, "the guide")
@@ -97,9 +96,9 @@ class Running:
         found = set()
         for process in psutil.process_iter():
             try:
-                if os.getsid(process.pid) == self.process.pid:
-                    if process.status() != psutil.STATUS_ZOMBIE:
-                        found.add(process.pid)
+                ours = os.getsid(process.pid) == self.process.pid
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.add(process.pid)
             except (OSError, psutil.Error):
                 continue
         return found
