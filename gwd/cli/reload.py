@@ -27,7 +27,8 @@ def command(config: str | None, admin: str | None, timeout: float) -> int:
     Exits with 0 if the new config is in force in every process, with 1 if it was refused: then
     the old one is, everywhere, and the errors stand on stderr.
     """
-    from gwd.supervisor.daemon import DONE, Daemon, NoDaemon
+    from gwd.segment.board import OK
+    from gwd.supervisor.daemon import Daemon, NoDaemon
 
     try:
         with Daemon.find(admin, config, os.environ) as daemon:
@@ -38,7 +39,7 @@ def command(config: str | None, admin: str | None, timeout: float) -> int:
     if result is None:
         click.echo(f"gwd: no result within {timeout:g} s; the gateway's log says more", err=True)
         return exits.FAILED
-    if result.state != DONE:
+    if result.state != OK:
         click.echo(result.message, err=True)
         click.echo("reload refused; the config before it stays in force", err=True)
         return exits.FAILED

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gwd.config.snapshot import Snapshot
@@ -72,6 +72,7 @@ class Configuration:
         self._loader = loader
         self._children: Children
         self._listeners: Listeners
+        self._publish: Callable[[], None]
         self._wanted = False
         self._loading: Loading | None = None
         self._rollout: Rollout | None = None
@@ -82,11 +83,13 @@ class Configuration:
         self._deadline = float("inf")
         self._endpoints.assign(endpoint_names(snapshot))
         self._metrics.assign(route_names(snapshot))
+        self.board.loaded(self.generation, snapshot.digest)
 
-    def begin(self, children: Children, listeners: Listeners) -> None:
-        """From now on there are children to tell."""
+    def begin(self, children: Children, listeners: Listeners, publish: Callable[[], None]) -> None:
+        """From now on there are children to tell. `publish` is called when `workers` changes."""
         self._children = children
         self._listeners = listeners
+        self._publish = publish
 
     def pids(self) -> tuple[int, ...]:
         """The process that loads a config just now, if there is one."""
@@ -177,7 +180,7 @@ class Configuration:
 
     def ended(self, child: ChildProcess) -> None:
         if self._rollout is not None:
-            self._rollout.died(child.pid)
+            self._rollout.died(child.pid, was_ready=child.ready)
             self._advance()
 
     # --- the steps ---------------------------------------------------------------------------
@@ -302,6 +305,7 @@ class Configuration:
         except BindError as error:
             return f"reloaded, but there are still {before} workers: {error}"
         self.workers = wanted
+        self._publish()
         self._children.tell(self._children, {"op": "workers", "count": wanted})
         for slot in range(before, wanted):
             self._children.fill((WORKER, slot))

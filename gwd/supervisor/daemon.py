@@ -17,15 +17,12 @@ from contextlib import suppress
 
 from gwd.config.find import find_config
 from gwd.config.problems import ConfigError
-from gwd.segment.board import Board, BoardView
+from gwd.segment.board import RUNNING, Board, BoardView
 from gwd.segment.memory import Segment
 from gwd.supervisor import pidfile
 
 POLL = 0.02
 """Seconds between two looks at the segment while waiting."""
-RUNNING = 1
-DONE = 2
-"""States of the Board's last reload; 0 is none, 3 refused."""
 
 
 class NoDaemon(Exception):
@@ -38,7 +35,7 @@ class Daemon:
     def __init__(self, found: pidfile.Found) -> None:
         """Raises NoDaemon if its segment cannot be read."""
         self.pid = found.pid
-        self.started = found.started
+        self.found = found
         try:
             self._pidfd = os.pidfd_open(found.pid)
         except ProcessLookupError:

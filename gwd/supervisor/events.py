@@ -42,7 +42,7 @@ def line(level: str, event: str, fields: dict[str, object]) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     limit = MAX_FIELD
     while True:
-        record = {"ts": now, "level": level, "msg": event}
+        record: dict[str, object] = {"ts": now, "level": level, "msg": event}
         record.update({name: _cut(value, limit) for name, value in fields.items()})
         text = json.dumps(record, ensure_ascii=True, default=str).encode() + b"\n"
         if len(text) <= MAX_LINE or limit < 8:

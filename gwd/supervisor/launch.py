@@ -111,6 +111,17 @@ def launch(
             loader=loader,
         )
         taken.callback(configuration.close)
+        started = time.time()
+
+        def publish() -> None:
+            pidfile.write(
+                pid=os.getpid(),
+                segment_fd=segment.fd,
+                started=started,
+                addresses=listeners.addresses,
+                workers=configuration.workers,
+            )
+
         supervisor = Supervisor(
             configuration=configuration,
             segment=segment,
@@ -121,8 +132,8 @@ def launch(
             role_codes={WORKER: WORKER_CODE, CONTROLLER: CONTROLLER_CODE},
             log=log,
             announce=_announcer(options.ready_fd),
+            publish=publish,
         )
-        pidfile.write(pid=os.getpid(), segment_fd=segment.fd, started=time.time())
         return supervisor.run()
 
 

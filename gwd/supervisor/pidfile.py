@@ -1,10 +1,10 @@
 """`gwd.pid`: how commands find the daemon without talking to it.
 
-The file lies beside the admin socket and holds one JSON object {pid, segment_fd, started}. What
-makes it true is not its text but its lock: a POSIX record lock over the whole file, which the
-kernel ties to the supervisor's process (children do not inherit it) and drops when that ends,
-however it ends. A file nobody locks is a dead daemon's. A reader asks the kernel who holds the
-lock (F_GETLK) and never takes it, so looking disturbs nobody.
+The file lies beside the admin socket and holds one JSON object {pid, segment_fd, started,
+addresses, workers}. What makes it true is not its text but its lock: a POSIX record lock over the
+whole file, which the kernel ties to the supervisor's process (children do not inherit it) and
+drops when that ends, however it ends. A file nobody locks is a dead daemon's. A reader asks the
+kernel who holds the lock (F_GETLK) and never takes it, so looking disturbs nobody.
 
 A POSIX lock is lost when its process closes *any* fd of the file: the supervisor opens it once.
 """
@@ -16,6 +16,7 @@ import json
 import os
 import stat
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from gwd.config.find import make_runtime_directory, runtime_directories, runtime_directory
 
 NAME = "gwd.pid"
+_TRIES = 10
+_LONGEST = 1 << 16
 _FLOCK = "hhqqi4x"
 """struct flock of <fcntl.h> on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
 
@@ -40,6 +43,9 @@ class Found:
     """The number of the segment's fd in the daemon; open it as /proc/PID/fd/N."""
     started: float
     """Unix seconds."""
+    addresses: tuple[str, ...]
+    workers: int
+    """How many it means to have."""
     path: str
 
 
@@ -69,10 +75,20 @@ class PidFile:
     def fileno(self) -> int:
         return self._fd
 
-    def write(self, *, pid: int, segment_fd: int, started: float) -> None:
-        record = {"pid": pid, "segment_fd": segment_fd, "started": started}
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, json.dumps(record).encode() + b"\n", 0)
+    def write(
+        self, *, pid: int, segment_fd: int, started: float, addresses: Sequence[str], workers: int
+    ) -> None:
+        """Say how to reach the daemon. May be called again when something has changed."""
+        record = {
+            "pid": pid,
+            "segment_fd": segment_fd,
+            "started": started,
+            "addresses": list(addresses),
+            "workers": workers,
+        }
+        text = json.dumps(record).encode() + b"\n"
+        os.pwrite(self._fd, text, 0)
+        os.ftruncate(self._fd, len(text))
 
     def close(self) -> None:
         """Remove the file, then let go of it."""
@@ -136,15 +152,34 @@ def _read(path: str) -> Found | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        owner = _lock_holder(fd)
-        record = json.loads(os.pread(fd, 4096, 0) or b"null")
-        if owner == 0 or not isinstance(record, dict) or record.get("pid") != owner:
-            return None
-        return Found(owner, int(record["segment_fd"]), float(record["started"]), path)
-    except (OSError, ValueError, KeyError, TypeError):
+        for _ in range(_TRIES):
+            owner = _lock_holder(fd)
+            if owner == 0:
+                return None
+            found = _parse(os.pread(fd, _LONGEST, 0), path)
+            if found is not None and found.pid == owner:
+                return found
+            time.sleep(0.01)  # it is just being written
+        return None
+    except OSError:
         return None
     finally:
         os.close(fd)
+
+
+def _parse(text: bytes, path: str) -> Found | None:
+    try:
+        record = json.loads(text)
+        return Found(
+            pid=int(record["pid"]),
+            segment_fd=int(record["segment_fd"]),
+            started=float(record["started"]),
+            addresses=tuple(map(str, record["addresses"])),
+            workers=int(record["workers"]),
+            path=path,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _lock_holder(fd: int) -> int:

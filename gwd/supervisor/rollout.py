@@ -10,7 +10,8 @@ is PREPARING.
         v
      ABORTING --all aborted or gone--> ABORTED
 
-A child that joins while PREPARING (the successor of a dead one) is asked like all others. From
+A child that joins while PREPARING (the successor of a dead one) is asked like all others, and
+waited for: else a config on which everybody dies would have nobody left to object. From
 COMMITTING on, successors start on the new config by themselves. In COMMITTING and ABORTING those
 who do not answer in time are replaced, which brings them to the right config as well.
 """
@@ -51,6 +52,8 @@ class Rollout:
         self._waiting = set(self._asked)
         self._prepared: set[int] = set()
         self._deaths = 0
+        self._expected = 0
+        """Successors of dead children that have not come yet."""
         self._told: Phase | None = None
 
     @property
@@ -61,6 +64,7 @@ class Rollout:
     def joined(self, child: int) -> bool:
         """A new child has come: whether it must be asked to prepare."""
         if self.phase is Phase.PREPARING:
+            self._expected = max(0, self._expected - 1)
             self._asked.add(child)
             self._waiting.add(child)
             return True
@@ -80,13 +84,15 @@ class Rollout:
         if self.phase in (Phase.COMMITTING, Phase.ABORTING):
             self._waiting.discard(child)
 
-    def died(self, child: int) -> None:
+    def died(self, child: int, *, was_ready: bool = True) -> None:
+        """`child` has ended. The config is not to blame for one that never became ready."""
         if child not in self._asked:
             return
         self._asked.discard(child)
         self._waiting.discard(child)
         self._prepared.discard(child)
-        if self.phase is Phase.PREPARING:
+        if self.phase is Phase.PREPARING and was_ready:
+            self._expected += 1
             self._deaths += 1
             if self._deaths >= MAX_DEATHS:
                 self._abort("child processes die while they prepare this config")
@@ -100,11 +106,12 @@ class Rollout:
             return frozenset()
         self._asked -= late
         self._waiting.clear()
+        self._expected = 0
         return late
 
     def step(self) -> Phase | None:
         """The phase that has just begun and must be acted on, None if nothing has changed."""
-        if self.phase is self._told and not self._waiting:
+        if self.phase is self._told and not self._waiting and not self._expected:
             self.phase = _AFTER.get(self.phase, self.phase)
             if self.phase is Phase.COMMITTING:
                 self._waiting = set(self._asked)
@@ -117,3 +124,4 @@ class Rollout:
         self.phase = Phase.ABORTING
         self.error = error
         self._waiting = set(self._asked)
+        self._expected = 0

@@ -74,8 +74,11 @@ class Supervisor:
         role_codes: Mapping[str, int],
         log: Log,
         announce: Callable[[list[str]], None],
+        publish: Callable[[], None],
     ) -> None:
-        """`announce` is called once, with the addresses, when the gateway is ready."""
+        """`announce` is called once, with the addresses, when the gateway is ready; `publish` at
+        first and whenever what gwd.pid says has changed.
+        """
         self._configuration = configuration
         self._segment = segment
         self._listeners = listeners
@@ -92,7 +95,8 @@ class Supervisor:
             segment_fd=segment.fd,
             log=log,
         )
-        configuration.begin(self._children, listeners)
+        configuration.begin(self._children, listeners, publish)
+        publish()
         self._pid = os.getpid()
         self._status = 0
         self._stage = Stage.SERVING

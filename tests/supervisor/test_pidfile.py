@@ -21,7 +21,9 @@ def daemon(tmp_path: Path):
     if pid == 0:
         try:
             file = PidFile(str(tmp_path / "gwd.pid"))
-            file.write(pid=os.getpid(), segment_fd=7, started=1000.5)
+            file.write(
+                pid=os.getpid(), segment_fd=7, started=1000.5, addresses=["[::1]:80"], workers=2
+            )
             os.write(writer, b"x")
             signal.pause()
         finally:
@@ -39,6 +41,7 @@ def test_a_living_daemon_is_found_beside_its_admin_socket(daemon: int, tmp_path:
         found = pidfile.find(option, [], {})
         assert found is not None
         assert (found.pid, found.segment_fd, found.started) == (daemon, 7, 1000.5)
+        assert (found.addresses, found.workers) == (("[::1]:80",), 2)
 
 
 def test_the_environment_names_it_too(daemon: int, tmp_path: Path):

@@ -40,6 +40,15 @@ def test_one_failure_aborts_for_all():
     assert rollout.step() is Phase.ABORTED
 
 
+def test_when_everybody_dies_nothing_is_committed():
+    rollout = begun(1, 2)
+    rollout.died(1)
+    rollout.died(2)
+    assert rollout.step() is None
+    assert rollout.time_is_up() == frozenset()
+    assert rollout.step() is Phase.ABORTING
+
+
 def test_without_children_it_is_committed_at_once():
     rollout = begun()
     assert rollout.step() is Phase.COMMITTING
@@ -49,7 +58,29 @@ def test_without_children_it_is_committed_at_once():
 def test_who_dies_is_not_waited_for():
     rollout = begun(1, 2)
     rollout.prepared(1)
+    rollout.prepared(2)
+    assert rollout.step() is Phase.COMMITTING
+    rollout.answered(1)
     rollout.died(2)
+    assert rollout.step() is Phase.COMMITTED
+
+
+def test_the_successor_of_who_died_preparing_is_waited_for():
+    rollout = begun(1, 2)
+    rollout.prepared(1)
+    rollout.died(2)
+    assert rollout.step() is None
+    assert rollout.time_is_up() == frozenset()
+    assert rollout.step() is Phase.COMMITTING
+
+
+def test_who_never_became_ready_is_neither_waited_for_nor_a_reproach():
+    rollout = begun(1, 2)
+    for child in range(2, 10):
+        rollout.died(child, was_ready=False)
+        rollout.joined(child + 1)
+    rollout.died(10, was_ready=False)
+    rollout.prepared(1)
     assert rollout.step() is Phase.COMMITTING
 
 
