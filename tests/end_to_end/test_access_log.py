@@ -129,7 +129,7 @@ def test_a_file_is_reopened_by_usr1(
     client.get("/1")
     assert until(lambda: log.read_text().count("\n") == 1)
     log.rename(tmp_path / "access.log.1")
-    running.signal(signal.SIGUSR1)
+    running.kill(signal.SIGUSR1)
     assert until(log.exists)
     assert until(lambda: client.get("/2").status == 200 and '"/2"' in log.read_text())
     assert '"/2"' not in (tmp_path / "access.log.1").read_text()

@@ -31,7 +31,7 @@ def test_hups_under_load_lose_nothing(gateway: StartGateway, upstream: StartUpst
         while time.monotonic() < over:
             turn += 1
             running.config.write_text(config(up.address, routes=ANY_PATH + SECOND * (turn % 2)))
-            running.signal(signal.SIGHUP)
+            running.kill(signal.SIGHUP)
             time.sleep(0.2)
     assert not load.failures
     assert load.done > 100

@@ -25,7 +25,7 @@ def test_term_lets_requests_in_flight_finish_and_refuses_new_connections(
     assert idle.get("/x").status == 200
     busy.send(request("/slow"))
     assert until(lambda: len(up.requests) == 2)
-    running.signal(signal.SIGTERM)
+    running.kill(signal.SIGTERM)
     assert idle.end() == "closed"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(running.address)
@@ -40,7 +40,7 @@ def test_term_under_load_fails_nothing_that_was_taken(
     running = gateway(config(upstream().address), workers=2)
     with Load(running.address, clients=8) as load:
         assert until(lambda: load.done > 200)
-        running.signal(signal.SIGTERM)
+        running.kill(signal.SIGTERM)
         assert running.process.wait(10) == 0
     wrong = [what for what in load.failures if not what.startswith("ConnectionRefused")]
     # A keep-alive connection may be closed at the moment in which a client asks on it (RFC 9112
