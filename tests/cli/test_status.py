@@ -1,0 +1,115 @@
+"""`gwd status`: tables and JSON of a running gateway."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gwd.cli.status import duration, quantile, span
+from gwd.segment.metrics import EDGES
+
+
+def test_the_tables_show_processes_upstreams_and_routes(running):
+    running.start("--workers", "2")
+    for _ in range(3):
+        client = http.client.HTTPConnection(running.addresses[0], timeout=20)
+        client.request("GET", "/hello")
+        client.getresponse().read()
+        client.close()
+    done = running.gwd("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("gwd ")
+    assert lines[0].endswith("workers 2/2")
+    assert lines[1] == f"listening on {running.addresses[0]}"
+    assert lines[2].startswith("total 3 requests  2xx 100.0%")
+    words = [line.split() for line in lines]
+    assert ["worker", "1"] in [line[:2] for line in words]
+    assert ["app", "127.0.0.1:9"] in [line[:2] for line in words]
+    assert ["hello", "3", "3"] in [line[:3] for line in words]
+
+
+def test_json_holds_the_same_for_machines(running):
+    running.start()
+    done = running.gwd("status", "--json")
+    found = json.loads(done.stdout)
+    assert found["pid"] == running.process.pid
+    assert found["addresses"] == running.addresses
+    assert found["workers_wanted"] == 1
+    roles = [(process["role"], process["state"]) for process in found["processes"]]
+    assert roles == [("worker", "ready"), ("controller", "ready")]
+    assert {route["route"] for route in found["routes"]} == {"-", "app", "hello"}
+    assert found["upstreams"][0]["upstream"] == "app"
+    assert found["config"]["generation"] == 1
+
+
+def test_the_last_refusal_is_shown(running):
+    running.start()
+    running.write(server="worker = 3")
+    running.gwd("reload")
+    done = running.gwd("status")
+    assert "(last reload refused)" in done.stdout
+    assert "server.worker: unknown key" in done.stdout
+
+
+def test_it_works_when_every_process_hangs(running):
+    running.start()
+    found = json.loads(running.gwd("status", "--json").stdout)
+    os.kill(running.process.pid, signal.SIGSTOP)
+    for process in found["processes"]:
+        os.kill(process["pid"], signal.SIGSTOP)
+    assert running.gwd("status").returncode == 0
+
+
+def test_the_daemon_is_found_by_its_config_and_by_the_environment(running):
+    running.start()
+    by_config = running.config.with_name("other.toml")
+    by_config.write_text(f'[admin]\nbind = "unix:{running.admin}"\nnot even valid = 1\n')
+    command = [sys.executable, "-m", "gwd", "status", "--json"]
+    environ = running.environ | {"GWD_ADMIN": f"unix:{running.admin}"}
+    done = subprocess.run(command, capture_output=True, env=environ, timeout=60)
+    assert json.loads(done.stdout)["pid"] == running.process.pid
+    by_config.write_text(f'[admin]\nbind = "unix:{running.admin}"\n[server]\nnonsense = 1\n')
+    command += ["--config", str(by_config)]
+    done = subprocess.run(command, capture_output=True, env=running.environ, timeout=60)
+    assert json.loads(done.stdout)["pid"] == running.process.pid
+
+
+def test_without_a_daemon_the_exit_code_is_3(running):
+    done = running.gwd("status")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m"), (61, "1m 1s"), (7260, "2h 1m"), (273600, "3d 4h")],
+)
+def test_spans_are_told_in_two_units(seconds: float, text: str):
+    assert span(seconds) == text
+
+
+def test_durations_keep_their_magnitude():
+    assert [duration(value) for value in (None, 0.0023, 0.25, 1.5)] == [
+        "-",
+        "2.3ms",
+        "250ms",
+        "1.5s",
+    ]
+
+
+def test_a_quantile_is_the_edge_below_which_its_share_lies():
+    buckets = [0] * (len(EDGES) + 1)
+    assert quantile(buckets, 0.5) is None
+    buckets[3] = 98
+    buckets[10] = 2
+    assert quantile(buckets, 0.5) == EDGES[3]
+    assert quantile(buckets, 0.99) == EDGES[10]
+    buckets[-1] = 10_000
+    assert quantile(buckets, 0.99) is None
