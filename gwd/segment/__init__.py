@@ -5,6 +5,7 @@ memory     the sealed memfd and its mapping
 processes  who lives: one column per process
 limiter    token buckets over all workers
 endpoints  how every endpoint fares
+open_connections  per address
 metrics    counts and durations per route
 board      what the supervisor has to tell
 

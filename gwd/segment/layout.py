@@ -69,6 +69,7 @@ ENDPOINT_CELLS = 8
 ROUTE_WIDTH = NAME_WORDS
 ROUTE_CELLS = 48
 ADDRESS_WIDTH = 8
+OPEN_PLACES = 4096
 
 
 class Layout:
@@ -97,6 +98,10 @@ class Layout:
         )
         self.address_cells = self._next(
             "address cells", sizes.buckets * WAYS, columns, "the column's process"
+        )
+
+        self.open_connections = self._next(
+            "open connections", columns, OPEN_PLACES, "the column's process"
         )
 
     def _next(self, name: str, rows: int, width: int, writer: str) -> Section:

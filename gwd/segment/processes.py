@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from gwd.segment import layout
+from gwd.segment import layout, open_connections
 from gwd.segment.memory import Segment
 
 WORKER, CONTROLLER, ADMIN = 1, 2, 3
@@ -50,6 +50,7 @@ class ProcessTable:
         self._columns = segment.sizes.columns
         self._endpoint_cells = segment.layout.endpoint_cells
         self._max_endpoints = segment.sizes.max_endpoints
+        self._segment = segment
         self._seen: list[int] = []
         self._live_cells: tuple[int, ...] = ()
 
@@ -89,6 +90,7 @@ class ProcessTable:
             for gauge in (0, 1):  # IN_FLIGHT, CONNECTIONS
                 if self._words[cells + gauge]:
                     self._words[cells + gauge] = 0
+        open_connections.clear(self._segment, column)
 
     # the process's own side
 

@@ -89,9 +89,13 @@ class Acceptor:
         return most
 
     def _open(self, sock: socket.socket, peer_ip: str) -> None:
+        peer = self._worker.tables.visitor(peer_ip)
+        if not self._worker.has_room_for(peer):
+            sock.close()
+            return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = ClientConnection(self._worker, peer_ip)
+        connection = ClientConnection(self._worker, peer)
         factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(factory, sock)

@@ -86,6 +86,7 @@ class ClientConnection:
         "idle_since",
         "peer",
         "pending",
+        "place",
         "request_id",
         "route",
         "slot",
@@ -96,7 +97,7 @@ class ClientConnection:
         "visitor",
     )
 
-    def __init__(self, worker: Worker, peer_ip: str) -> None:
+    def __init__(self, worker: Worker, peer: Visitor) -> None:
         self._worker = worker
         self._transport: asyncio.Transport | None = None
         self._state = State.IDLE
@@ -115,8 +116,12 @@ class ClientConnection:
         self.deadline = NEVER
         self.slot = -1
         self.idle_since = 0.0
-        self.peer: Visitor = worker.tables.visitor(peer_ip)
-        self.visitor = self.peer
+        self.peer = peer
+        """Who is at the other end of the connection."""
+        self.visitor = peer
+        """Whom the present request comes from: behind a trusted proxy, its client."""
+        self.place = -1
+        """Where the connection is counted among its address's."""
         self.pending: Exchange | FanOut | None = None
         """What works on the present request, to be told when the client leaves."""
         self.head: RequestHead | None = None

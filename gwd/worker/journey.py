@@ -119,7 +119,7 @@ class Journey:
     ) -> Refusal | None:
         """Find out who asks, and give the request its id."""
         client.request_id = self._identity.next()
-        if tables.trusted and tables.trusted.contains(client.peer.ip):
+        if client.peer.trusted:
             address = client_address(client.peer.ip, head, tables.trusted)
             if address != client.peer.ip:
                 client.visitor = tables.visitor(address)
@@ -231,10 +231,9 @@ class Journey:
     def _added_lines(self, client: ClientConnection, request: Request) -> bytes:
         """What the gateway itself says to the upstream about the request."""
         head = request.head
-        trusted = client.tables.trusted
         forwarding = forwarding_lines(
             client.peer.ip,
-            bool(trusted) and trusted.contains(client.peer.ip),
+            client.peer.trusted,
             "http",
             head,
             client.tables.snapshot.server.forwarded,

@@ -23,6 +23,7 @@ from gwd.process.control import Control
 from gwd.process.loop import new_loop
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
+from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import ProcessTable
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
@@ -31,7 +32,7 @@ from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.client import ClientConnection
 from gwd.worker.journey import Journey
-from gwd.worker.tables import Tables
+from gwd.worker.tables import Tables, Visitor
 
 SPARE = 64
 """Idle connections closed at a time when `max_connections` is reached."""
@@ -53,6 +54,7 @@ class Worker:
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
         self._endpoints = EndpointTable(child.segment)
+        self._open = OpenConnections(child.segment, child.column)
         self._next: Tables | None = None
         self._complained_at = 0.0
         self._control = Control(self.loop, child, self)
@@ -137,16 +139,29 @@ class Worker:
 
     def opened(self, connection: ClientConnection) -> None:
         self.connections.add(connection)
+        if self.tables.connections_per_ip:
+            connection.place = self._open.place(connection.peer.key)
+            self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
             connection.close_soon()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
+        if connection.place >= 0:
+            self._open.closed(connection.place)
+            connection.place = -1
         self.stalled.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining and not self.connections:
             self._drained()
+
+    def has_room_for(self, peer: Visitor) -> bool:
+        """Whether `peer` may open one more connection (`per_ip.connections`)."""
+        most = self.tables.connections_per_ip
+        if not most or peer.exempt or peer.trusted or self.tables.observe:
+            return True
+        return self._open.total(self._open.place(peer.key)) < most
 
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`. At the limit the idle ones

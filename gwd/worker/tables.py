@@ -32,12 +32,16 @@ SLICE = 64
 class Visitor:
     """A client address, judged once: how it is limited, and whether it is let in at all."""
 
-    __slots__ = ("exempt", "ip", "key", "refusal")
+    __slots__ = ("exempt", "ip", "key", "refusal", "trusted")
 
-    def __init__(self, ip: str, key: bytes, exempt: bool, refusal: Refusal | None) -> None:
+    def __init__(
+        self, ip: str, key: bytes, *, exempt: bool, trusted: bool, refusal: Refusal | None
+    ) -> None:
         self.ip = ip
         self.key = key
         self.exempt = exempt
+        self.trusted = trusted
+        """A proxy that is believed about its clients."""
         self.refusal = refusal
 
 
@@ -87,6 +91,7 @@ class Tables:
         "_access",
         "_exempt",
         "_prefix",
+        "connections_per_ip",
         "gate",
         "generation",
         "limit_headers",
@@ -120,6 +125,8 @@ class Tables:
         self._exempt = Networks(limits.exempt)
         self.limiter: Limiter | None = None
         self._prefix = 64
+        self.connections_per_ip = 0
+        """Open at once, over all workers; 0: no limit."""
         self.observe = False
         self.limit_headers: tuple[tuple[str, str], ...] = ()
         if (per_ip := limits.per_ip) is not None:
@@ -127,6 +134,7 @@ class Tables:
             rule = f"per_ip {rate.per_second!r} {rate.burst}".encode()
             self.limiter = Limiter(segment, column, rule, rate.per_second, rate.burst)
             self._prefix = per_ip.ipv6_prefix
+            self.connections_per_ip = per_ip.connections
             self.observe = per_ip.mode == "observe"
             quota, window = _quota(rate.per_second)
             policy = f'"per-ip";q={quota};w={window};gwd-burst={rate.burst}'
@@ -146,8 +154,13 @@ class Tables:
 
     def visitor(self, ip: str) -> Visitor:
         ip = canonical(ip)
-        exempt = self._exempt.contains(ip)
-        return Visitor(ip, limit_key(ip, self._prefix), exempt, self._access.judge(ip))
+        return Visitor(
+            ip,
+            limit_key(ip, self._prefix),
+            exempt=self._exempt.contains(ip),
+            trusted=self.trusted.contains(ip),
+            refusal=self._access.judge(ip),
+        )
 
 
 def _quota(per_second: float) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from gwd.segment.endpoints import (
 )
 from gwd.segment.memory import NotASegment, Segment, Sizes
 from gwd.segment.metrics import EDGES, RouteMetrics
+from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import CONTROLLER, READY, WORKER, NoColumn, ProcessTable
 
 
@@ -187,3 +188,19 @@ def test_a_reader_never_sees_half_a_message(segment: Segment) -> None:
         stop.set()
         writer.join()
     assert whole >= 45  # a reader gives up after a bounded number of tries
+
+
+def test_connections_of_an_address_are_counted_over_processes(segment: Segment) -> None:
+    table = ProcessTable(segment)
+    columns = [table.claim(WORKER, slot, 1) for slot in range(2)]
+    one, two = (OpenConnections(segment, column) for column in columns)
+    place = one.place(b"abcd")
+    assert place == two.place(b"abcd")
+    one.opened(place)
+    two.opened(place)
+    two.opened(place)
+    assert one.total(place) == 3
+    two.closed(place)
+    assert one.total(place) == 2
+    table.release(columns[1])
+    assert one.total(place) == 1
