@@ -17,6 +17,7 @@ import socket
 from collections.abc import Sequence
 
 from gwd.config.snapshot import Bind
+from gwd.supervisor.portowner import port_owner
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn."""
@@ -128,7 +129,7 @@ class _Target:
     def _error(self, error: OSError) -> BindError:
         code = error.errno or 0
         if code == errno.EADDRINUSE:
-            why = f"port {self.address[1]} is in use by another process"
+            why = f"port {self.address[1]} is in use by {port_owner(self.address[1])}"
         elif code == errno.EADDRNOTAVAIL:
             why = "this machine has no such address"
         elif code == errno.EACCES:

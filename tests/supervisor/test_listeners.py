@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 
@@ -59,6 +60,12 @@ def test_a_port_that_is_listened_on_is_refused_by_its_number(opened):
     with pytest.raises(BindError, match=f"port {port(first)} is in use") as caught:
         opened(Bind("127.0.0.1", port(first)))
     assert caught.value.temporary
+
+
+def test_the_owner_of_a_busy_port_is_named(opened):
+    first = opened(LOOPBACK)
+    with pytest.raises(BindError, match=rf"in use by .+ \(process {os.getpid()}\)"):
+        opened(Bind("127.0.0.1", port(first)))
 
 
 def test_a_wildcard_over_a_port_that_is_listened_on_is_refused(opened):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -79,3 +82,26 @@ def test_a_manager_that_is_gone_hurts_nobody(tmp_path: Path):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     notifier.stopping("stopping")
     notifier.close()
+
+
+UNIT = Path(__file__).parents[2] / "systemd" / "gwd.service"
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> str:
+    """The shipped unit, with a program that exists here."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze (Debian: systemd)")
+    path = tmp_path / "gwd.service"
+    path.write_text(UNIT.read_text().replace("/usr/bin/gwd", sys.executable))
+    return str(path)
+
+
+def test_the_unit_is_clean(unit: str):
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_unit_is_hardened(unit: str):
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
+    assert subprocess.run(command, capture_output=True).returncode == 0
