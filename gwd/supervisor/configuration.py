@@ -58,7 +58,7 @@ class Configuration:
     ) -> None:
         self.snapshot = snapshot
         self.generation = 1
-        self.workers = workers_option or snapshot.server.workers or usable_cores()
+        self.workers = worker_count(workers_option, snapshot)
         self.board = Board(segment)
         self._snapshot_fd = snapshot_fd
         self._path = path
@@ -80,6 +80,7 @@ class Configuration:
         """The generation offered last, taken or not: no two reloads share a number."""
         self._next: Snapshot | None = None
         self._next_fd = -1
+        self._next_workers = self.workers
         self._deadline = float("inf")
         self._endpoints.assign(endpoint_names(snapshot))
         self._metrics.assign(route_names(snapshot))
@@ -202,6 +203,7 @@ class Configuration:
             self._refuse(tuple(errors))
             return
         self._next, self._next_fd = outcome.snapshot, outcome.snapshot_fd
+        self._next_workers = self._workers_for(outcome.snapshot)
         self._offered += 1
         self._rollout = Rollout(child.pid for child in self._children.seated())
         self._advance()
@@ -223,20 +225,13 @@ class Configuration:
                 f"server.workers goes from {self.workers} down to {workers}, "
                 "which needs a restart; more of them can be had without"
             )
-        if workers > old.segment.max_workers:
-            errors.append(
-                f"server.workers is {workers}, above segment.max_workers "
-                f"({old.segment.max_workers})"
-            )
         return [f"{self._path}: {error}" for error in errors]
 
     def _workers_for(self, snapshot: Snapshot) -> int:
         """How many workers `snapshot` means. "auto" is decided at the start, once."""
-        if self._workers_option:
+        if self._workers_option or snapshot.server.workers == self.snapshot.server.workers:
             return self.workers
-        if snapshot.server.workers == 0:
-            return self.workers if self.snapshot.server.workers == 0 else usable_cores()
-        return snapshot.server.workers
+        return worker_count(None, snapshot)
 
     def _make_rows(self, new: Snapshot) -> list[str]:
         """Have rows for the old and the new names; errors if the segment is too small for both."""
@@ -297,7 +292,7 @@ class Configuration:
 
         A new listener takes its share of clients at once, so it comes right before its worker.
         """
-        before, wanted = self.workers, self._workers_for(self.snapshot)
+        before, wanted = self.workers, self._next_workers
         if wanted <= before:
             return "reloaded"
         try:
@@ -335,6 +330,12 @@ class Configuration:
             self._notifier.ready(f"{self.status()}; last reload refused: {first}")
         if self._wanted:
             self.request()
+
+
+def worker_count(option: int | None, snapshot: Snapshot) -> int:
+    """How many workers there are to be: --workers, else the config's, else the usable cores."""
+    automatic = min(usable_cores(), snapshot.segment.max_workers)
+    return option or snapshot.server.workers or automatic
 
 
 def endpoint_names(snapshot: Snapshot) -> list[bytes]:

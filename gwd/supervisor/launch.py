@@ -15,14 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-from gwd.config.snapshot import Snapshot
 from gwd.process.child import CONTROLLER, WORKER
 from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import CONTROLLER as CONTROLLER_CODE
 from gwd.segment.processes import WORKER as WORKER_CODE
 from gwd.supervisor.children import Entry
-from gwd.supervisor.configuration import Configuration, endpoint_names, route_names
-from gwd.supervisor.cores import usable_cores
+from gwd.supervisor.configuration import Configuration, worker_count
 from gwd.supervisor.events import EventLog
 from gwd.supervisor.listeners import BindError, Listeners
 from gwd.supervisor.loading import Loader, Loading
@@ -69,10 +67,12 @@ def launch(
         _say(outcome.errors)
         return FAILED
     snapshot = outcome.snapshot
-    workers = options.workers or snapshot.server.workers or usable_cores()
-    errors = _too_big(snapshot, workers)
-    if errors:
-        _say(f"{options.config}: {error}" for error in errors)
+    workers = worker_count(options.workers, snapshot)
+    if workers > snapshot.segment.max_workers:
+        most = snapshot.segment.max_workers
+        _say(
+            [f"gwd: --workers {workers} is more than segment.max_workers ({most}); raise that too"]
+        )
         return FAILED
     raise_file_limit()
     if preload is not None:
@@ -135,21 +135,6 @@ def launch(
             publish=publish,
         )
         return supervisor.run()
-
-
-def _too_big(snapshot: Snapshot, workers: int) -> list[str]:
-    """What of the config does not fit into the segment that it asks for."""
-    sizes = snapshot.segment
-    counts = (
-        (workers, "workers", "max_workers", sizes.max_workers),
-        (len(endpoint_names(snapshot)), "endpoints", "max_endpoints", sizes.max_endpoints),
-        (len(route_names(snapshot)), "routes", "max_routes", sizes.max_routes),
-    )
-    return [
-        f"segment.{key}: {room}, but there are {count} {what}; raise it"
-        for count, what, key, room in counts
-        if count > room
-    ]
 
 
 def _announcer(ready_fd: int) -> Callable[[list[str]], None]:

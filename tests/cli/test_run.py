@@ -31,6 +31,12 @@ def test_workers_of_the_command_line_beat_the_config(running):
     assert "2/2" in running.gwd("status").stdout
 
 
+def test_more_workers_than_the_segment_has_room_for_are_refused(running):
+    running.start("--workers", "99", ready=False)
+    assert running.process.wait(20) == 1
+    assert "segment.max_workers" in running.log.read_text()
+
+
 def test_every_error_of_a_bad_config_is_one_line_and_the_exit_code_1(running):
     running.write(server="worker = 3\nidle_timeout = 4")
     running.start(ready=False)

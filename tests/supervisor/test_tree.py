@@ -129,11 +129,10 @@ def test_a_bad_config_is_told_and_nothing_is_started(gateway: Gateway):
     assert not Path(gateway.admin).with_name("gwd.pid").exists()
 
 
-def test_a_config_that_does_not_fit_its_segment_is_refused(gateway: Gateway):
-    gateway.write(workers=5)
-    gateway.start(ready=False)
-    assert gateway.wait() == 1
-    assert "max_workers" in gateway.said()
+def test_as_many_workers_as_cores_when_the_config_says_auto(gateway: Gateway):
+    gateway.write(workers='"auto"', max_workers=1)
+    gateway.start()
+    assert len(descendants(gateway.process.pid)) == 2
 
 
 def test_a_hung_worker_shows_its_stack_and_is_replaced(gateway: Gateway):
