@@ -1,8 +1,9 @@
 """What HTTP/1.1 says, without any I/O: bytes in, values out.
 
 scan        the linear look at raw bytes before anything else sees them
-fields      the verdict on one field line
-request     heads of requests: scan → h11 → policy → `RequestHead`
+target      the request line: method, target, version; and authorities
+fields      the verdict on one field line of a request
+request     heads of requests: lines and policy → h11 → `RequestHead`
 response    heads of responses, likewise
 gate        how both are fed: in whatever pieces the bytes come
 bodies      one strict reader per framing

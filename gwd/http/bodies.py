@@ -2,37 +2,68 @@
 
 Strategy. A reader is fed whatever was read and gives back the payload in it, joined over the whole
 read; when the body ends, `done` is set and `rest` holds what is not part of it. Chunked framing
-accepts exactly what RFC 9112 §7.1 writes down and none of what servers forgive (SEC-05): no bare
-LF, no blanks, extensions of bounded size that are dropped, trailers that are checked and dropped
-(SEC-06). The framing itself is bounded by the payload, so tiny chunks cannot buy time (SEC-02).
+accepts what RFC 9112 §7.1 writes down and little of what servers forgive (SEC-05): no bare LF, no
+blanks, extensions made of tokens only, bounded and dropped; trailers that are checked and dropped
+(SEC-06). Framing is bounded by payload, so tiny chunks cannot buy time (SEC-02).
+
+Invariants: `received` counts payload that has really come; what is held between two reads is at
+most one size line or one trailer line.
 """
 
 from __future__ import annotations
 
 import re
+from enum import Enum
+from typing import NamedTuple
 
+from gwd.http.fields import TOKEN
 from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Refusal
-from gwd.http.scan import malformed
 
 MOST_SIZE_LINE = 256
 """Bytes of a chunk's size line, extensions and line end included."""
-MOST_TRAILERS = 8192
 FREE_FRAMING = 16384
 """Bytes of framing a body may have beyond as many as it has payload (CVE-2023-39326)."""
-UNBOUNDED = 1 << 62
+RESPONSE_TRAILERS = 16384
+"""Bytes of trailers a response may have."""
+UNBOUNDED = 1 << 63
 
 LAST_CHUNK = b"0\r\n\r\n"
+_CRLF = b"\r\n"
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_SIZE_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|\"[^\"\\\x00-\x08\x0a-\x1f\x7f]*+\"))?+)*+\r\n"
-    % (_TOKEN, _TOKEN)
+_EXTENSIONS = rb"(?:;%b(?:=%b)?+)*+" % (TOKEN.pattern, TOKEN.pattern)
+_match_size_line = re.compile(rb"([0-9A-Fa-f]{1,16}+)%b\r\n" % _EXTENSIONS).match
+_SIZE_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,16}+(?:;[!-~]*+)?+\r?+")
+"""What may yet become a size line; the rest is refused without waiting for its end."""
+_TRAILER = re.compile(rb"(%b):[\t -~\x80-\xff]*+" % TOKEN.pattern)
+_NEVER_TRAILERS = frozenset(
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"trailer",
+        b"host",
+        b"connection",
+        b"authorization",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+    )
 )
-_TRAILER = re.compile(rb"(%b):[\t -~\x80-\xff]*+" % _TOKEN)
-_NO_TRAILERS = frozenset(
-    (b"content-length", b"transfer-encoding", b"host", b"connection", b"authorization", b"trailer")
-)
+"""RFC 9110 §6.5.1: fields for framing, routing, authentication, and about the content."""
+
+
+class Fault(NamedTuple):
+    """How a bad body is refused: it is the client's fault, or the upstream's."""
+
+    status: int
+    reason: str
+
+    def refusal(self, detail: str) -> Refusal:
+        return Refusal(self.status, self.reason, detail, close=True)
+
+
+OF_REQUEST = Fault(400, "malformed")
+OF_RESPONSE = Fault(502, "bad_response")
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -43,29 +74,35 @@ def encode_chunk(data: bytes) -> bytes:
 class LengthBody:
     """A body of `length` bytes."""
 
-    __slots__ = ("_length", "done", "received", "rest")
+    __slots__ = ("_fault", "_missing", "done", "received", "rest")
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self, length: int, fault: Fault = OF_REQUEST) -> None:
+        self._missing = length
+        self._fault = fault
         self.received = 0
         self.done = length == 0
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        missing = self._length - self.received
-        if len(data) < missing:
-            self.received += len(data)
+        """The payload in `data`."""
+        missing = self._missing
+        size = len(data)
+        if size < missing:
+            self._missing = missing - size
+            self.received += size
             return data
-        self.received = self._length
+        self._missing = 0
+        self.received += missing
         self.done = True
-        if len(data) == missing:
+        if size == missing:
             return data
-        self.rest = data[missing:]
+        self.rest += data[missing:]
         return data[:missing]
 
     def eof(self) -> None:
-        """The peer sends no more. Raises Refusal: the body is cut."""
-        raise Refusal(400, "body_cut", "The body ended before its length.", close=True)
+        """The peer sends no more. Raises Refusal if that cuts the body."""
+        if not self.done:
+            raise self._fault.refusal("The body ended before its length.")
 
 
 class UntilCloseBody:
@@ -79,6 +116,7 @@ class UntilCloseBody:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
+        """The payload in `data`: all of it."""
         self.received += len(data)
         return data
 
@@ -87,133 +125,167 @@ class UntilCloseBody:
         self.done = True
 
 
-class ChunkedBody:
-    """A chunked body of at most `limit` bytes of payload.
+class _Part(Enum):
+    SIZE = "a size line comes"
+    DATA = "payload comes"
+    DATA_END = "the CR LF behind payload comes"
+    TRAILERS = "trailers and the empty line come"
+    DONE = "what comes is not of this body"
 
-    `feed` raises Refusal: 400 for anything that is not strictly chunked, 413 past the limit.
+
+_SIZE, _DATA = _Part.SIZE, _Part.DATA
+"""At hand for the loop over chunks: members of enums are slow to get."""
+
+
+class ChunkedBody:
+    """A chunked body of at most `limit` bytes of payload and `trailers` bytes of trailers.
+
+        SIZE ──size > 0──> DATA ──> DATA_END ──> SIZE
+          └───size = 0───> TRAILERS ──empty line──> DONE
+
+    `feed` raises Refusal: as `fault` says for what is not strictly chunked, 413 past the limit,
+    431 past `trailers`.
     """
 
     __slots__ = (
-        "_ahead",
+        "_fault",
         "_framing",
+        "_held",
         "_limit",
         "_missing",
+        "_part",
         "_trailers",
         "done",
         "received",
         "rest",
     )
 
-    def __init__(self, limit: int = UNBOUNDED) -> None:
+    def __init__(
+        self, limit: int = UNBOUNDED, trailers: int = RESPONSE_TRAILERS, fault: Fault = OF_REQUEST
+    ) -> None:
         self._limit = limit
+        self._trailers = trailers
+        self._fault = fault
+        self._part = _Part.SIZE
         self._missing = 0
-        """Bytes of the present chunk that are still to come, its line end included."""
+        """Payload bytes of the present chunk that are still to come."""
         self._framing = 0
-        self._ahead = b""
+        self._held = b""
         """The beginning of a line that has not ended yet."""
-        self._trailers = -1
-        """Bytes of trailers read, -1 before the last chunk."""
         self.received = 0
         self.done = False
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        if self._ahead:
-            data = self._ahead + data
-            self._ahead = b""
+        """The payload in `data`, joined. Raises Refusal."""
+        if self._part is _Part.DONE:
+            self.rest += data
+            return b""
+        if self._held:
+            data = self._held + data
+            self._held = b""
         pieces: list[bytes] = []
-        at, end = 0, len(data)
-        while at < end:
-            missing = self._missing
-            if missing:
-                at = self._chunk(data, at, pieces)
-                if self._missing == missing:
-                    break  # half a line end
-                continue
-            if self._trailers >= 0:
-                at = self._trailer(data, at)
-                if self.done:
-                    break
-                if self._ahead:
-                    break
-                continue
-            match = _SIZE_LINE.match(data, at)
-            if match is None:
-                self._keep_line(data[at:])
-                break
-            line = match.end() - at
-            if line > MOST_SIZE_LINE:
-                raise malformed("The size line of a chunk is too long.")
-            at = match.end()
-            self._framing += line + 2
-            size = int(match.group(1), 16)
-            if size == 0:
-                self._trailers = 0
-                continue
-            self.received += size
-            if self.received > self._limit:
-                raise Refusal(413, "body_too_large", "The body is too large.", close=True)
-            if self._framing > self.received + FREE_FRAMING:
-                raise malformed("The body consists of framing rather than payload.")
-            self._missing = size + 2
+        at = self._chunks(data, pieces) if self._part is not _Part.TRAILERS else 0
+        if self._part is _Part.TRAILERS:
+            at = self._read_trailers(data, at)
+            if self.done:
+                self.rest = data[at:]
+                at = len(data)
+        if at < len(data):
+            self._held = data[at:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Take what is here of the present chunk; returns where it ends."""
-        missing = self._missing
-        if missing > 2:
-            piece = data[at : at + missing - 2]
-            pieces.append(piece)
-            at += len(piece)
-            self._missing = missing = missing - len(piece)
-            if missing > 2:
+    def _chunks(self, data: bytes, pieces: list[bytes]) -> int:
+        """Take the chunks in `data`; returns where a line begins that has not ended yet, or the
+        trailers, or where `data` ends."""
+        at, end = 0, len(data)
+        part, missing = self._part, self._missing
+        received, framing, limit = self.received, self._framing, self._limit
+        while at < end:
+            if part is _SIZE:
+                match = _match_size_line(data, at)
+                if match is None:
+                    self._check_begun(data, at)
+                    break
+                begun, at = at, match.end()
+                if at - begun > MOST_SIZE_LINE:
+                    raise self._fault.refusal("The size line of a chunk is too long.")
+                framing += at - begun + 2
+                if framing > received + FREE_FRAMING:
+                    raise self._fault.refusal("The body is framing rather than payload.")
+                missing = int(match[1], 16)
+                if not missing:
+                    part = _Part.TRAILERS
+                    break
+                if received + missing > limit:
+                    raise self._excess(413, "body_too_large", "The body is too large.")
+                part = _DATA
+            if part is _DATA:
+                stop = at + missing
+                if stop > end:
+                    pieces.append(data[at:])
+                    received += end - at
+                    missing = stop - end
+                    at = end
+                    break
+                pieces.append(data[at:stop])
+                received += missing
+                at = stop
+            # Only the CR LF behind the payload is missing now.
+            if not data.startswith(_CRLF, at):
+                if data[at : at + 2] not in (b"", b"\r"):
+                    raise self._fault.refusal("A chunk does not end with CR LF.")
+                part = _Part.DATA_END
+                break
+            at += 2
+            part = _SIZE
+        self._part, self._missing = part, missing
+        self.received, self._framing = received, framing
+        return at
+
+    def _check_begun(self, data: bytes, at: int) -> None:
+        """Refuse the beginning of a size line that cannot become one."""
+        begun = data[at : at + MOST_SIZE_LINE]
+        if len(begun) == MOST_SIZE_LINE:
+            raise self._fault.refusal("The size line of a chunk is too long.")
+        if not _SIZE_LINE_BEGUN.fullmatch(begun):
+            raise self._fault.refusal("The size line of a chunk is malformed.")
+
+    def _read_trailers(self, data: bytes, at: int) -> int:
+        """Check and drop trailers; returns where a line begins that has not ended yet, or, once
+        the body is done, what follows it."""
+        while True:
+            line_end = data.find(b"\n", at)
+            stop = line_end + 1 if line_end >= 0 else len(data)
+            line = data[at:stop]
+            if line == _CRLF:
+                self._part = _Part.DONE
+                self.done = True
+                return stop
+            if line_end < 0 and line in (b"", b"\r"):
                 return at
-        if len(data) - at >= 2:
-            if data[at : at + 2] != b"\r\n":
-                raise malformed("A chunk does not end with CR LF.")
-            self._missing = 0
-            return at + 2
-        if at < len(data):
-            if data[at] != 0x0D:
-                raise malformed("A chunk does not end with CR LF.")
-            self._ahead = b"\r"
-        return len(data)
+            if len(line) > self._trailers:
+                raise self._excess(431, "trailers_too_large", "The trailers are too large.")
+            if line_end < 0:
+                return at
+            self._trailers -= len(line)
+            at = stop
+            match = _TRAILER.fullmatch(line, 0, len(line) - 2) if line.endswith(_CRLF) else None
+            if match is None:
+                raise self._fault.refusal("A trailer is malformed.")
+            if match.group(1).lower() in _NEVER_TRAILERS:
+                raise self._fault.refusal("A trailer is a field that must not be one.")
 
-    def _keep_line(self, line: bytes) -> None:
-        """Keep the beginning of a size line, unless it cannot become one."""
-        if len(line) > MOST_SIZE_LINE:
-            raise malformed("The size line of a chunk is too long.")
-        if b"\n" in line or line[0] not in b"0123456789abcdefABCDEF":
-            raise malformed("The size line of a chunk is malformed.")
-        digits = line.split(b";", 1)[0].rstrip(b"\r")
-        if len(digits) > 16 or not all(b in b"0123456789abcdefABCDEF" for b in digits):
-            raise malformed("The size line of a chunk is malformed.")
-        self._ahead = line
-
-    def _trailer(self, data: bytes, at: int) -> int:
-        """Take one line of the trailers, or keep its beginning."""
-        end = data.find(b"\n", at)
-        if end < 0:
-            if self._trailers + len(data) - at > MOST_TRAILERS:
-                raise Refusal(431, "trailers_too_large", "The trailers are too large.", close=True)
-            self._ahead = data[at:]
-            return len(data)
-        self._trailers += end + 1 - at
-        if self._trailers > MOST_TRAILERS:
-            raise Refusal(431, "trailers_too_large", "The trailers are too large.", close=True)
-        line = data[at : end + 1]
-        if line == b"\r\n":
-            self.done = True
-            self.rest = data[end + 1 :]
-            return end + 1
-        match = _TRAILER.fullmatch(line[:-2]) if line.endswith(b"\r\n") else None
-        if match is None or match.group(1).lower() in _NO_TRAILERS:
-            raise malformed("A trailer is malformed or names a field that is none.")
-        return end + 1
+    def _excess(self, status: int, reason: str, detail: str) -> Refusal:
+        """The refusal of a body that passes a bound: of a request, with a status of its own."""
+        if self._fault is OF_RESPONSE:
+            return self._fault.refusal(detail)
+        return Refusal(status, reason, detail, close=True)
 
     def eof(self) -> None:
-        """The peer sends no more. Raises Refusal: the body is cut."""
-        raise Refusal(400, "body_cut", "The body ended before its last chunk.", close=True)
+        """The peer sends no more. Raises Refusal if that cuts the body."""
+        if not self.done:
+            raise self._fault.refusal("The body ended before its last chunk.")
 
 
 def request_body(head: RequestHead, limit: int) -> LengthBody | ChunkedBody | None:
@@ -222,7 +294,7 @@ def request_body(head: RequestHead, limit: int) -> LengthBody | ChunkedBody | No
     Raises Refusal 413 if its Content-Length is above `limit` bytes.
     """
     if head.chunked:
-        return ChunkedBody(limit)
+        return ChunkedBody(limit, head.spare)
     if head.content_length > limit:
         raise Refusal(413, "body_too_large", "The body is too large.", close=True)
     return LengthBody(head.content_length) if head.content_length > 0 else None
@@ -232,6 +304,8 @@ def response_body(head: ResponseHead) -> LengthBody | ChunkedBody | UntilCloseBo
     """A reader for the body of a response, None if it has none."""
     if head.bodyless:
         return None
+    if head.chunked:
+        return ChunkedBody(UNBOUNDED, RESPONSE_TRAILERS, OF_RESPONSE)
     if head.content_length >= 0:
-        return LengthBody(head.content_length) if head.content_length else None
-    return ChunkedBody() if head.chunked else UntilCloseBody()
+        return LengthBody(head.content_length, OF_RESPONSE) if head.content_length else None
+    return UntilCloseBody()

@@ -1,48 +1,28 @@
 """How heads are read off a stream: in whatever pieces the bytes come, with the same outcome.
 
 Strategy. A head that comes in one read, by far the most common case, is found by one search and
-judged where it lies. Pieces are kept until the empty line comes; each piece is looked at once, so
-a head sent byte by byte costs what it is long, and its length is bounded while it grows (SEC-17).
+judged where it lies. Pieces are kept until the empty line comes; each byte is searched and scanned
+once, so a head sent byte by byte costs what it is long, and it is bounded while it grows (SEC-17).
+
+Invariant: faults are found in the order in which the bytes come, up to the end of the head, however
+it was cut: a forbidden byte, a request line that is none, `max_head` reached. Only what takes the
+whole head (its fields, h11) is judged at its end. So who speaks no HTTP, or HTTP/0.9, is told at
+once instead of waited for.
 """
 
 from __future__ import annotations
 
+from gwd.http.fields import GatePolicy
 from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Refusal
-from gwd.http.request import GatePolicy, check_request_line, judge_request, too_large
+from gwd.http.request import judge_request
 from gwd.http.response import bad_response, judge_response
-from gwd.http.scan import END, check_lines
+from gwd.http.scan import END, is_clean, unclean
+from gwd.http.target import parse_request_line, target_too_long
 
 __all__ = ["GatePolicy", "RequestReader", "ResponseReader"]
 
-
-class _Pieces:
-    """The beginning of a head, in the pieces in which it came."""
-
-    __slots__ = ("_held", "size")
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self.size = 0
-
-    def add(self, data: bytes) -> int:
-        """Take `data`; returns where in all that is held the search for the end must begin."""
-        start = max(0, self.size - len(END) + 1)
-        self._held += data
-        self.size = len(self._held)
-        return start
-
-    def find(self, mark: bytes, start: int) -> int:
-        return self._held.find(mark, start)
-
-    def since(self, start: int) -> bytes:
-        return bytes(self._held[start:])
-
-    def take(self) -> bytes:
-        data = bytes(self._held)
-        self._held = bytearray()
-        self.size = 0
-        return data
+_LINE_END = b"\r\n"
 
 
 class RequestReader:
@@ -52,105 +32,144 @@ class RequestReader:
     again only where the next request begins. `policy` may be changed between messages.
     """
 
-    __slots__ = ("_line_seen", "_pieces", "_skipped", "policy", "rest")
+    __slots__ = ("_held", "_line_judged", "_scanned", "policy", "rest")
 
     def __init__(self, policy: GatePolicy) -> None:
         self.policy = policy
         self.rest = b""
-        self._pieces: _Pieces | None = None
-        self._line_seen = False
-        self._skipped = False
+        self._held = bytearray()
+        self._scanned = 0
+        """How many bytes of `_held` have been scanned and hold no end."""
+        self._line_judged = False
 
     @property
     def pending(self) -> bool:
         """Whether a head has begun and not ended."""
-        return self._pieces is not None
+        return bool(self._held) and self._held != _LINE_END
 
     def feed(self, data: bytes) -> RequestHead | None:
         """The head that is complete with `data`, or None if there is more to come.
 
         Raises Refusal: the connection can then not be read on.
         """
-        if self._pieces is None:
-            if data.startswith(b"\r\n") and not self._skipped:
-                # RFC 9112 §2.2: one empty line before a request is passed over.
-                data = data[2:]
-                self._skipped = True
-            end = data.find(END)
-            if end >= 0:
-                end += 4
-                self.rest = data[end:]
-                self._skipped = False
-                return judge_request(data[:end], self.policy)
-            self.rest = b""
-            if not data:
+        buffer: bytes | bytearray = data
+        if self._held:
+            buffer = self._held
+            buffer += data
+        self.rest = b""
+        # RFC 9112 §2.2: one empty line before a request is passed over.
+        start = 2 if buffer.startswith(_LINE_END) else 0
+        limit = start + self.policy.max_head
+        end = buffer.find(END, max(start, self._scanned - 3), limit)
+        try:
+            if end < 0:
+                self._wait(buffer, start, limit)
                 return None
-            self._pieces = _Pieces()
-        return self._go_on(self._pieces, data)
+            end += 4
+            head = bytes(buffer[start:end])
+            if not is_clean(head):
+                raise self._first_fault(head)
+            request = judge_request(head, self.policy)
+        except Refusal:
+            self._clear()
+            raise
+        self.rest = bytes(buffer[end:])
+        if self._scanned:
+            self._clear()
+        return request
 
-    def _go_on(self, pieces: _Pieces, data: bytes) -> RequestHead | None:
-        start = pieces.add(data)
-        if not self._skipped and pieces.size >= 2 and pieces.find(b"\r\n", 0) == 0:
-            self._skipped = True
-            self._pieces = None
-            return self.feed(pieces.take()[2:])
-        end = pieces.find(END, start)
-        if end >= 0:
-            held = pieces.take()
-            self._pieces = None
-            self._line_seen = self._skipped = False
-            self.rest = held[end + 4 :]
-            return judge_request(held[: end + 4], self.policy)
-        if pieces.size > self.policy.max_head:
-            raise too_large(pieces.take(), self.policy)
-        check_lines(pieces.since(start).removeprefix(b"\n"))
-        if not self._line_seen and pieces.find(b"\r\n", start) >= 0:
-            self._line_seen = True
-            check_request_line(pieces.since(0), self.policy)
-        return None
+    def _wait(self, buffer: bytes | bytearray, start: int, limit: int) -> None:
+        """Look at what has come of a head, and keep it. Raises Refusal."""
+        scanned = max(start, self._scanned)
+        size = min(len(buffer), limit)
+        if scanned > start and buffer[scanned - 1] == 0x0D:
+            scanned -= 1  # only its neighbour tells whether that CR was good
+        if not is_clean(buffer[scanned:size]):
+            raise self._first_fault(buffer[start:size])
+        if not self._line_judged:
+            line_end = buffer.find(_LINE_END, scanned, size)
+            if line_end >= 0:
+                self._line_judged = True
+                parse_request_line(bytes(buffer[start:line_end]), self.policy.max_target)
+        if len(buffer) >= limit:
+            raise self._too_large(buffer[start:size])
+        if buffer is not self._held:
+            self._held += buffer
+        self._scanned = size
+
+    def _first_fault(self, head: bytes | bytearray) -> Refusal:
+        """What is wrong with a head that is not clean, looking at it in order."""
+        line, line_end, _ = head.partition(_LINE_END)
+        if line_end and is_clean(line):
+            parse_request_line(bytes(line), self.policy.max_target)
+        return unclean()
+
+    def _too_large(self, head: bytes | bytearray) -> Refusal:
+        """What is wrong with a head of `max_head` bytes that goes on: its target, or its fields."""
+        line, line_end, _ = head.partition(_LINE_END)
+        if not line_end:
+            return target_too_long()
+        parse_request_line(bytes(line), self.policy.max_target)
+        return Refusal(431, "head_too_large", "The request head is too large.", close=True)
+
+    def _clear(self) -> None:
+        self._held = bytearray()
+        self._scanned = 0
+        self._line_judged = False
 
 
 class ResponseReader:
     """Reads the heads of one upstream connection. As `RequestReader`; interim heads are returned,
     too, and `rest` is then fed again."""
 
-    __slots__ = ("_max_fields", "_max_head", "_pieces", "rest")
+    __slots__ = ("_held", "_max_fields", "_max_head", "_scanned", "rest")
 
     def __init__(self, max_head: int = 65536, max_fields: int = 200) -> None:
         self._max_head = max_head
         self._max_fields = max_fields
-        self._pieces: _Pieces | None = None
+        self._held = bytearray()
+        self._scanned = 0
         self.rest = b""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a head has begun and not ended."""
+        return bool(self._held)
 
     def feed(self, data: bytes, method: str) -> ResponseHead | None:
         """The head that is complete with `data`, the answer to a `method` request, or None.
 
-        Raises Refusal 502.
+        Raises Refusal 502: the connection can then not be read on.
         """
-        if self._pieces is None:
-            end = data.find(END)
-            if 0 <= end <= self._max_head:
-                self.rest = data[end + 4 :]
-                return judge_response(data[: end + 4], method, self._max_fields)
-            self.rest = b""
-            if not data:
-                return None
-            self._pieces = _Pieces()
-        pieces = self._pieces
-        start = pieces.add(data)
-        end = pieces.find(END, start)
-        if end > self._max_head or (end < 0 and pieces.size > self._max_head):
-            raise bad_response("The response head is too large.")
+        buffer: bytes | bytearray = data
+        if self._held:
+            buffer = self._held
+            buffer += data
+        self.rest = b""
+        limit = self._max_head
+        end = buffer.find(END, max(0, self._scanned - 3), limit)
         if end < 0:
-            self._refuse_bare_lf(pieces.since(start))
+            self._wait(buffer, limit)
             return None
-        held = pieces.take()
-        self._pieces = None
-        self.rest = held[end + 4 :]
-        return judge_response(held[: end + 4], method, self._max_fields)
+        end += 4
+        head = bytes(buffer[:end])
+        if not is_clean(head):
+            raise bad_response("The upstream's response head holds a control character.")
+        response = judge_response(head, method, self._max_fields)
+        self.rest = bytes(buffer[end:])
+        if self._scanned:
+            self._held = bytearray()
+            self._scanned = 0
+        return response
 
-    def _refuse_bare_lf(self, data: bytes) -> None:
-        try:
-            check_lines(data.removeprefix(b"\n"))
-        except Refusal as refusal:
-            raise bad_response(refusal.detail) from None
+    def _wait(self, buffer: bytes | bytearray, limit: int) -> None:
+        scanned = self._scanned
+        if scanned and buffer[scanned - 1] == 0x0D:
+            scanned -= 1
+        if not is_clean(buffer[scanned:limit]):
+            raise bad_response("The upstream's response head holds a control character.")
+        if len(buffer) >= limit:
+            raise bad_response("The upstream's response head is too large.")
+        if buffer is not self._held:
+            self._held += buffer
+        self._scanned = len(buffer)

@@ -1,6 +1,6 @@
 """The values a head comes down to. Whoever parses, by whatever tier, makes the same ones.
 
-`lines` holds the end-to-end fields as they will be forwarded, each "Name: value\r\n" in one
+`lines` holds the end-to-end fields as they will be forwarded, each "Name: value\\r\\n" in one
 canonical form; what frames the message, belongs to one hop, or tells who the client is, never
 stands in it: those are attributes, and the gateway writes them anew.
 """
@@ -13,7 +13,8 @@ class RequestHead:
 
     `path` is in normal form, "*" for `OPTIONS *`; `query` is "" or begins with "?". `host` is
     lower-case, without port and final dot, "" if an HTTP/1.0 request had none; `authority` is what
-    Host says upstream. `content_length` is -1 without a length.
+    Host says upstream. `content_length` is -1 without a length. `spare`: bytes that are left of
+    `max_head`, for trailers.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class RequestHead:
         "path",
         "query",
         "request_id",
+        "spare",
         "traceparent",
         "user_agent",
     )
@@ -50,6 +52,7 @@ class RequestHead:
     chunked: bool
     keep_alive: bool
     expect_continue: bool
+    spare: int
     authorization: bytes | None
     forwarded_for: bytes | None
     forwarded_host: bytes | None
@@ -64,7 +67,8 @@ class RequestHead:
         return self.chunked or self.content_length > 0
 
     def get(self, name: bytes) -> bytes | None:
-        """The value of the first forwarded field called `name` (lower-case), if there is one."""
+        """The value of the forwarded field called `name` (lower-case), if there is one; several
+        are joined by ", " (RFC 9110 §5.3), so that none is overlooked."""
         return find_field(self.lines, name)
 
 
@@ -100,13 +104,17 @@ class ResponseHead:
     interim: bool
 
     def get(self, name: bytes) -> bytes | None:
-        """The value of the first forwarded field called `name` (lower-case), if there is one."""
+        """The value of the forwarded field called `name` (lower-case), if there is one; several
+        are joined by ", " (RFC 9110 §5.3), so that none is overlooked."""
         return find_field(self.lines, name)
 
 
 def find_field(lines: bytes, name: bytes) -> bytes | None:
-    for line in lines.split(b"\r\n"):
-        colon = line.find(b":")
-        if colon == len(name) and line[:colon].lower() == name:
-            return line[colon + 2 :]
-    return None
+    """The values of the fields called `name` in `lines`, joined; None if there is none."""
+    size = len(name)
+    values = [
+        line[size + 2 :]
+        for line in lines.split(b"\r\n")
+        if line[size : size + 1] == b":" and line[:size].lower() == name
+    ]
+    return b", ".join(values) if values else None

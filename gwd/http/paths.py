@@ -1,13 +1,15 @@
 """The normal form of a path, which is matched and forwarded alike (SEC-12).
 
-One written rule (docs/http.md), in this order:
+The rule, in this order (SECURITY §2.3):
 
-1. `%` must be followed by two hex digits; control characters, encoded or not, are refused.
+1. Characters that RFC 3986 lets nobody write in a path are refused, and so is a `%` without two hex
+   digits, and an encoded control character.
 2. What RFC 3986 §2.3 calls unreserved is decoded, other escapes get upper-case digits. Decoding
    happens once: `%252e` stays what it is.
-3. `//` becomes `/`; dot segments are removed (RFC 3986 §5.2.4), above the root they are refused;
-   `.` and `..` followed by `;` are refused, for some servers cut the parameter off (`/..;/`).
-4. `%2F` and `%5C` are never slashes here. Whether they pass at all, the route says.
+3. `.` and `..` followed by `;` are refused, for some servers cut parameters off (`/..;/`); so are
+   those beside `%2F` or `%5C`, which some servers decode before they look for dots.
+4. Dot segments are removed (RFC 3986 §5.2.4), above the root they are refused; then `//` is `/`.
+5. `%2F` and `%5C` are never slashes here. Whether they pass at all, the route says.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import re
 
 from gwd.http.scan import malformed
 
-_SIMPLE = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,:=@-][A-Za-z0-9_~!$&'()*+,:=@.-]*+)++/?|/")
-"""Paths that are in normal form already: no escape, no empty or dot segment, no parameter."""
+_NORMAL = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,:=@-][A-Za-z0-9_~!$&'()*+,:=@.-]*+)*+/?")
+"""Paths that are plainly in normal form: no escape, no empty or dot segment, no parameter."""
 _LEGAL = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;:=@/%\[\]-]*+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_SLASH = re.compile(r"/|%2F|%5C")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_DOTS_TO_SOME = re.compile(r"\.\.?(?:(?:;|%3B).*+)?")
 
 
 def normalise(path: str) -> tuple[str, bool]:
@@ -28,15 +32,17 @@ def normalise(path: str) -> tuple[str, bool]:
 
     Raises Refusal 400.
     """
-    if _SIMPLE.fullmatch(path):
+    if path and _NORMAL.fullmatch(path):
         return path, False
     if not _LEGAL.fullmatch(path):
         raise malformed("The path holds a character that must be percent-encoded.")
-    encoded_slash = False
     if "%" in path:
         path = _ESCAPE.sub(_decode, path)
-        encoded_slash = "%2F" in path or "%5C" in path
-    return _without_dots(path), encoded_slash
+        if "%2F" in path or "%5C" in path:
+            _check_encoded_slashes(path)
+            path = _without_dots(path)
+            return path, "%2F" in path or "%5C" in path
+    return _without_dots(path), False
 
 
 def _decode(match: re.Match[str]) -> str:
@@ -50,6 +56,14 @@ def _decode(match: re.Match[str]) -> str:
     return character if character in _UNRESERVED else "%" + digits.upper()
 
 
+def _check_encoded_slashes(path: str) -> None:
+    """Refuse dot segments that only a reader sees who takes `%2F` or `%5C` for slashes."""
+    for segment in path.split("/"):
+        pieces = _SLASH.split(segment)
+        if len(pieces) > 1 and any(map(_DOTS_TO_SOME.fullmatch, pieces)):
+            raise malformed("The path holds a dot segment beside an encoded slash.")
+
+
 def _without_dots(path: str) -> str:
     kept: list[str] = []
     segments = path.split("/")[1:]
@@ -59,11 +73,13 @@ def _without_dots(path: str) -> str:
             if not kept:
                 raise malformed("The path leads above the root.")
             kept.pop()
-        elif segment.startswith((".;", "..;")):
-            raise malformed("The path holds a dot segment with parameters.")
-        elif segment not in ("", "."):
+        elif segment != ".":
+            if segment[:1] == "." and _DOTS_TO_SOME.fullmatch(segment):
+                raise malformed("The path holds a dot segment with parameters.")
             kept.append(segment)
             continue
         if number == last:
             kept.append("")
-    return "/" + "/".join(kept)
+    # Empty segments go last: "/a//../b" is "/a/b", as it is to RFC 3986.
+    inner = [segment for segment in kept[:-1] if segment]
+    return "/" + "/".join((*inner, *kept[-1:]))

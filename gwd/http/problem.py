@@ -2,8 +2,10 @@
 
 Errors are `application/problem+json` (RFC 9457). A `Refusal` is the value all parts of the gateway
 speak of: which status, which word in the log, what the caller may know. Nothing in it names an
-internal address (SEC-50), and no header value can hold a control character (SEC-24): they come from
-the gateway's own constants, or from a config that was checked.
+internal address (SEC-50).
+
+Whatever a header's name or value is made of (config, captures, claims), nothing in it can end its
+line (SEC-24), and none that frames the message or belongs to the connection is taken from outside.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ REASON_PHRASES: dict[int, bytes] = {
     205: b"Reset Content",
     206: b"Partial Content",
     207: b"Multi-Status",
+    208: b"Already Reported",
+    226: b"IM Used",
     300: b"Multiple Choices",
     301: b"Moved Permanently",
     302: b"Found",
@@ -33,6 +37,7 @@ REASON_PHRASES: dict[int, bytes] = {
     404: b"Not Found",
     405: b"Method Not Allowed",
     406: b"Not Acceptable",
+    407: b"Proxy Authentication Required",
     408: b"Request Timeout",
     409: b"Conflict",
     410: b"Gone",
@@ -59,9 +64,19 @@ REASON_PHRASES: dict[int, bytes] = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported",
+    506: b"Variant Also Negotiates",
     507: b"Insufficient Storage",
+    508: b"Loop Detected",
+    511: b"Network Authentication Required",
 }
 """RFC 9110 §15 and the IANA registry."""
+
+_CONTROLS = bytes.maketrans(bytes((*range(0x20), 0x7F)), b"?" * 33)
+_TOKEN_SIGNS = b"!#$%&'*+.^_`|~-"
+_NAME_SIGNS = bytes(b if bytes((b,)).isalnum() or b in _TOKEN_SIGNS else 0x2D for b in range(256))
+_OWN = frozenset(
+    ("connection", "content-length", "keep-alive", "transfer-encoding", "x-request-id")
+)
 
 
 class Refusal(Exception):
@@ -101,16 +116,15 @@ def problem_response(
     body = json.dumps(
         {
             "type": refusal.type,
-            "title": REASON_PHRASES.get(refusal.status, b"Error").decode(),
+            "title": REASON_PHRASES.get(refusal.status, b"Error").decode("ascii"),
             "status": refusal.status,
             "detail": refusal.detail,
             "request_id": request_id,
         }
-    ).encode()
-    headers = (("Content-Type", "application/problem+json"), *refusal.headers)
+    ).encode("ascii")
     return plain_response(
         refusal.status,
-        headers,
+        (("Content-Type", "application/problem+json"), *refusal.headers),
         body,
         request_id,
         minor=minor,
@@ -132,14 +146,16 @@ def plain_response(
     """A whole response of the gateway's own.
 
     `minor` is the request's HTTP/1.x version; `head_only` for HEAD, whose Content-Length is that
-    of the body left out. 204 and 304 have no body and say no length (RFC 9110 §8.6).
+    of the body left out. 204 and 304 have no body and say no length (RFC 9110 §8.6). `headers`
+    cannot frame the message nor tell the connection's end: such ones are left out.
     """
     bodyless = status in (204, 304)
     head = [b"HTTP/1.1 %d %b\r\n" % (status, REASON_PHRASES.get(status, b""))]
-    head += [f"{name}: {value}\r\n".encode("latin-1") for name, value in headers]
+    head += [_line(name, value) for name, value in headers if name.lower() not in _OWN]
     if not bodyless:
         head.append(b"Content-Length: %d\r\n" % len(body))
-    head.append(b"X-Request-Id: %b\r\n" % request_id.encode("ascii"))
+    if request_id:
+        head.append(_line("X-Request-Id", request_id))
     if close:
         head.append(b"Connection: close\r\n")
     elif minor == 0:
@@ -148,3 +164,11 @@ def plain_response(
     if not (bodyless or head_only):
         head.append(body)
     return b"".join(head)
+
+
+def _line(name: str, value: str) -> bytes:
+    """A field line; what must not stand in one becomes "?", in a name "-"."""
+    return b"%b: %b\r\n" % (
+        name.encode("ascii", "replace").translate(_NAME_SIGNS),
+        value.encode("utf-8", "replace").translate(_CONTROLS),
+    )

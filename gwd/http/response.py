@@ -1,35 +1,54 @@
 """Heads of responses. The upstream is not trusted to be correct: what is not plainly one response
 to the request that was sent is a bad gateway (SECURITY §2.5), and never forwarded as it stands.
 
-Strategy: as for requests, a linear scan, then a fresh `h11.Connection`, then the rules that h11
-does not have: one framing, versions 1.0 and 1.1, status 100 to 599.
+Strategy: as for requests, a linear scan, then the rules that h11 does not have (one framing,
+versions 1.0 and 1.1, status 100 to 599, names of letters, digits and "-"), then a fresh
+`h11.Connection`, which may still refuse it. A switch of protocols is never asked for, so 101 is
+refused (SEC-23).
 """
 
 from __future__ import annotations
 
+import re
+
 import h11
 
+from gwd.http.fields import MOST_DIGITS, NORMAL_NAME, TOKEN, connection_options
 from gwd.http.head import ResponseHead
 from gwd.http.problem import Refusal
-from gwd.http.request import MOST_DIGITS
-from gwd.http.scan import check_head
 
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*+))?")
 _DROPPED = frozenset(
     (
-        b"content-length",
-        b"transfer-encoding",
-        b"connection",
         b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
         b"te",
         b"trailer",
         b"upgrade",
-        b"x-request-id",
+        b"http2-settings",
+        b"x-request-id",  # the gateway's own stands there
     )
 )
-_KEPT_IN_SPITE = frozenset((b"content-type", b"content-encoding", b"set-cookie", b"date"))
-"""Fields that an upstream cannot make the gateway drop by naming them in Connection."""
+_FORWARDED = frozenset(
+    (
+        b"accept-ranges",
+        b"age",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"expires",
+        b"last-modified",
+        b"location",
+        b"server",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"vary",
+    )
+)
+"""Ordinary names, listed to be recognised at once."""
+_ASKED = h11.Request(method="GET", target="/", headers=[("Host", "x")])
+_HEADROOM = 1024
 
 
 def bad_response(detail: str) -> Refusal:
@@ -37,64 +56,80 @@ def bad_response(detail: str) -> Refusal:
 
 
 def judge_response(head: bytes, method: str, max_fields: int) -> ResponseHead:
-    """The meaning of `head`, which ends with its empty line, as the answer to a `method` request.
-
-    Raises Refusal 502.
+    """The meaning of `head`, which ends with its empty line and which the scan has passed, as the
+    answer to a `method` request. Raises Refusal 502.
     """
-    try:
-        check_head(head, max_fields)
-    except Refusal as refusal:
-        raise bad_response(refusal.detail) from None
-    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(head))
-    # h11 reads an answer only to a request it has sent.
-    connection.send(h11.Request(method=method, target="/", headers=[("Host", "x")]))
-    connection.send(h11.EndOfMessage())
+    lines = head[:-4].split(b"\r\n")
+    match = _STATUS_LINE.fullmatch(lines[0])
+    if match is None:
+        raise bad_response("The upstream's status line is malformed.")
+    if len(lines) > max_fields + 1:
+        raise bad_response("The upstream's response head has too many fields.")
+    del lines[0]
+    response = ResponseHead()
+    response.minor = int(match.group(1))
+    response.status = int(match.group(2))
+    response.reason = match.group(3) or b""
+    response.interim = response.status < 200
+    if response.status == 101:
+        raise bad_response("The upstream switches protocols, which nobody asked for.")
+    _assemble(response, lines, method)
+    _confirm(head, response.interim)
+    return response
+
+
+def _confirm(head: bytes, interim: bool) -> None:
+    connection = h11.Connection(h11.CLIENT, len(head) + _HEADROOM)
+    if interim:
+        connection.send(_ASKED)  # h11 takes final heads unasked, but not these
     connection.receive_data(head)
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError:
-        raise bad_response("The response head is malformed.") from None
-    if not isinstance(event, h11.Response | h11.InformationalResponse):
-        raise bad_response("The response head is malformed.")
-    version = event.http_version
-    if version not in (b"1.1", b"1.0") or not 100 <= event.status_code <= 599:
-        raise bad_response("The response has a version or status that does not exist.")
-    return _assemble(event.status_code, event.reason, int(version[2:]), head, method)
+        raise bad_response("The upstream's response head is malformed.") from None
+    if type(event) is not (h11.InformationalResponse if interim else h11.Response):
+        raise bad_response("The upstream's response head is malformed.")
 
 
-def _assemble(status: int, reason: bytes, minor: int, raw: bytes, method: str) -> ResponseHead:
-    head = ResponseHead()
-    head.status, head.reason, head.minor = status, reason, minor
-    head.interim = status < 200
+def _assemble(head: ResponseHead, lines: list[bytes], method: str) -> None:
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    options: set[bytes] = set()
-    fields: list[tuple[bytes, bytes]] = []
-    for line in raw.split(b"\r\n")[1:-2]:
-        name, _, value = line.partition(b":")
+    options: frozenset[bytes] = frozenset()
+    kept: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
         lower, value = name.lower(), value.strip(b" \t")
-        if lower == b"content-length":
+        if lower in _FORWARDED and colon:
+            kept.append((lower, b"%b: %b\r\n" % (name, value)))
+        elif not colon or not TOKEN.fullmatch(name):
+            raise bad_response("A field of the upstream's response is malformed.")
+        elif lower == b"content-length":
             lengths.append(value)
         elif lower == b"transfer-encoding":
             codings.append(value)
         elif lower == b"connection":
-            options.update(o.strip(b" \t").lower() for o in value.split(b","))
-        elif lower not in _DROPPED:
-            fields.append((lower, b"%b: %b\r\n" % (name, value)))
-    options -= _KEPT_IN_SPITE
-    head.lines = b"".join([line for name, line in fields if name not in options])
+            options |= connection_options(value)
+        elif (
+            lower not in _DROPPED
+            and not lower.startswith(b"proxy-")
+            and NORMAL_NAME.fullmatch(name)  # SEC-08
+        ):
+            kept.append((lower, b"%b: %b\r\n" % (name, value)))
+    head.lines = b"".join([line for name, line in kept if name not in options])
+    status = head.status
     head.bodyless = head.interim or method == "HEAD" or status in (204, 304)
-    head.chunked, head.content_length, head.until_close = False, -1, False
+    head.chunked, head.content_length = False, -1
     if codings:
-        if lengths or minor == 0 or len(codings) > 1 or codings[0].lower() != b"chunked":
-            raise bad_response("The response is framed in two ways, or in none that is known.")
+        if lengths or not head.minor or len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise bad_response("The upstream's response is framed in two ways, or in none known.")
         head.chunked = True
     elif lengths:
         value = lengths[0]
         if len(lengths) > 1 or not value.isdigit() or len(value) > MOST_DIGITS:
-            raise bad_response("The response's Content-Length is not one number.")
+            raise bad_response("The upstream's Content-Length is not one number.")
         head.content_length = int(value)
-    elif not head.bodyless:
-        head.until_close = True
-    head.keep_alive = minor == 1 and b"close" not in options and not head.until_close
-    return head
+    head.until_close = not (codings or lengths or head.bodyless)
+    head.keep_alive = head.minor == 1 and b"close" not in options and not head.until_close
+    if status == 204 and (codings or head.content_length > 0):
+        # RFC 9110 §15.3.5 has no body there; whether this server knows shows only later.
+        head.keep_alive = False

@@ -2,7 +2,10 @@
 
 h11 accepts bare LF, folded lines and most control characters, counts no fields, and one of its
 expressions takes seconds on a long line of blanks before a control character (SECURITY §2, "CPU
-first"). Every check here is one pass in C over the bytes, whatever they are (SEC-02, SEC-07).
+first"). Each look here is one pass in C over the bytes, whatever they are (SEC-02, SEC-07).
+
+Invariant: what `is_clean` passes consists of lines of text. Split at CR LF, no line holds a CR, an
+LF, a NUL or another control character than HTAB; bytes from 0x80 may stand anywhere.
 """
 
 from __future__ import annotations
@@ -10,7 +13,19 @@ from __future__ import annotations
 from gwd.http.problem import Refusal
 
 END = b"\r\n\r\n"
+"""The end of the last line of a head, and the empty line."""
 _TEXT = bytes(b for b in range(256) if b in (0x09, 0x0A, 0x0D) or (b >= 0x20 and b != 0x7F))
+
+
+def is_clean(data: bytes | bytearray) -> bool:
+    """Whether `data`, which begins where a line does or within one, holds only text and CR LF
+    (RFC 9112 §2.2, RFC 9110 §5.5). A CR at its very end may yet become one."""
+    ends = data.count(b"\r\n")
+    return (
+        data.count(b"\n") == ends
+        and data.count(b"\r") == ends + data.endswith(b"\r")
+        and not data.translate(None, _TEXT)
+    )
 
 
 def malformed(detail: str) -> Refusal:
@@ -18,27 +33,5 @@ def malformed(detail: str) -> Refusal:
     return Refusal(400, "malformed", detail, close=True)
 
 
-def check_lines(data: bytes) -> None:
-    """Refuse `data`, whole lines of a head or a beginning of one, if an LF in it lacks its CR.
-
-    Raises Refusal.
-    """
-    if data.count(b"\n") != data.count(b"\r\n"):
-        raise malformed("A line of the head does not end with CR LF.")
-
-
-def check_head(head: bytes, max_fields: int) -> None:
-    """Refuse `head`, which ends with its empty line, unless it consists of lines of text.
-
-    Raises Refusal: 400 for control characters, bare CR or LF, folded lines (RFC 9112 §2.2, §5.2);
-    431 for more than `max_fields` fields.
-    """
-    lines = head.count(b"\r\n")
-    if head.count(b"\r") != lines or head.count(b"\n") != lines:
-        raise malformed("A line of the head does not end with CR LF.")
-    if head.translate(None, _TEXT):
-        raise malformed("The head holds a control character.")
-    if b"\r\n " in head or b"\r\n\t" in head:
-        raise malformed("A field of the head is folded over lines.")
-    if lines - 2 > max_fields:
-        raise Refusal(431, "too_many_fields", f"More than {max_fields} header fields.", close=True)
+def unclean() -> Refusal:
+    return malformed("The head holds a control character, or a CR or LF alone.")
