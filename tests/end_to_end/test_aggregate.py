@@ -167,13 +167,14 @@ def test_a_capture_cannot_leave_its_segment(
     services = _Services(upstream)
     client = connect(services.front(gateway))
     for user in ("..", "%2e%2e", "a%2fb"):
-        assert connect_status(client, user) in (400, 404)
+        assert _status(client, user) in (400, 404)
     client.get("/home/a?b=c&user=eve")
     assert services.orders.requests[-1].target == "/orders?user=a"
     client.get("/home/a&user=eve")
     assert services.orders.requests[-1].target == "/orders?user=a%26user%3Deve"
 
 
-def connect_status(client: Client, user: str) -> int:
-    """The status for this user, on a connection that is opened anew if the last one was ended."""
-    return Client(client.sock.getpeername()).get(f"/home/{user}", "Connection: close").status
+def _status(client: Client, user: str) -> int:
+    """The status for this user, asked on a connection of its own, which a refusal may end."""
+    with Client(client.sock.getpeername()) as another:
+        return another.get(f"/home/{user}", "Connection: close").status

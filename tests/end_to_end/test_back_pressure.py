@@ -69,7 +69,7 @@ def test_a_slow_upstream_holds_back_an_upload(
         connection.send(response(b"enough"))
 
     up.behaviour = dawdle
-    running = gateway(config(up.address, server=(f"max_body = {OFFER}",)))
+    running = gateway(config(up.address, server=('max_body = "1GiB"',)))
     (worker,) = running.workers()
     before = rss(worker)
     client = connect(running)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
+import pytest
 from rig.client import request
 from rig.configs import config
 from rig.gateway import cpu_seconds, rss, until
@@ -68,6 +70,7 @@ def test_a_thousand_silent_and_slow_clients_harm_nobody(
     assert good.get("/x").status == 200
 
 
+@pytest.mark.slow  # the rate is asked for after ten seconds
 def test_min_body_rate(gateway: StartGateway, upstream: StartUpstream, connect: Connect) -> None:
     server = ('min_body_rate = "1KiB/s"', 'body_timeout = "5s"')
     running = gateway(config(upstream().address, server=server))
@@ -95,8 +98,6 @@ def test_max_connections_makes_room_by_closing_idle_ones(
 def test_running_out_of_descriptors_is_survived(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
-    import resource
-
     running = gateway(config(upstream().address))
     (worker,) = running.workers()
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (64, 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 from rig.client import Client, request
@@ -103,8 +104,6 @@ def test_connect_timeout_moves_on(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
     # A queue that is full swallows the SYN: nobody answers, nobody refuses.
-    import socket
-
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
     full.listen(0)

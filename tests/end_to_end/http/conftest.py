@@ -36,12 +36,6 @@ encoded_slash = "keep"
 upstream = "app"
 
 [[routes]]
-name = "only-get"
-path = "/only-get"
-methods = ["GET"]
-upstream = "app"
-
-[[routes]]
 name = "secured"
 path = "/secured/*"
 auth = "main"

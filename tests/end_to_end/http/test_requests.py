@@ -6,6 +6,7 @@ canonical request that h11 and llhttp read alike, or nothing that is a request.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -121,16 +122,16 @@ def test_cut_at_every_offset(rig: Rig, case: Case) -> None:
     rig.upstream.forget()
     offsets = range(1, len(case.sends))
     for some in _batches(offsets):
-        clients = [rig.client(case.source) for _ in some]
-        for client, offset in zip(clients, some, strict=True):
-            client.send(case.sends[:offset])
-        time.sleep(0.01)
-        for client, offset in zip(clients, some, strict=True):
-            client.send(case.sends[offset:])
-        for client in clients:
-            _answer(client, case)
-            _check_end(client, case)
-            client.close()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(rig.client(case.source)) for _ in some]
+            for client, offset in zip(clients, some, strict=True):
+                client.send(case.sends[:offset])
+            time.sleep(0.01)
+            for client, offset in zip(clients, some, strict=True):
+                client.send(case.sends[offset:])
+            for client in clients:
+                _answer(client, case)
+                _check_end(client, case)
     rig.settle()
     recorded = rig.recorded()
     if not isinstance(case.sees, Seen):

@@ -67,9 +67,13 @@ class Client:
         self.sock.settimeout(PATIENCE)
         if small_window:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        if source is not None:
-            self.sock.bind((source, 0))
-        self.sock.connect(address)
+        try:
+            if source is not None:
+                self.sock.bind((source, 0))
+            self.sock.connect(address)
+        except BaseException:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.ended = ""
@@ -173,7 +177,7 @@ class Client:
     def request(self, data: bytes) -> Response:
         """Send `data` and read one answer."""
         self.send(data)
-        return self.response(data.split(b" ", 1)[0].decode("latin-1"))
+        return self.response("HEAD" if data.startswith(b"HEAD ") else "GET")
 
     def get(self, target: str, *fields: str, method: str = "GET") -> Response:
         """A plain request without a body."""

@@ -120,7 +120,7 @@ class Gateway:
         host, _, port = self.addresses[0].rpartition(":")
         self.address = (host.strip("[]"), int(port))
         self.url = f"http://{self.addresses[0]}"
-        self._before = {pid: fds(pid) for pid in self.family()}
+        self._before = {pid: kinds(pid) for pid in self.family()}
 
     def _wait_until_ready(self, reader: int) -> list[str]:
         ready, _, _ = select.select([reader], [], [], PATIENCE)
@@ -244,19 +244,11 @@ class Gateway:
             return [
                 f"process {pid} kept descriptors: {dict(more)}"
                 for pid in living
-                if (more := _kinds(fds(pid)) - _kinds(self._before[pid]))
+                if (more := kinds(pid) - self._before[pid])
             ]
 
         until(lambda: not kept(), 8)
         return kept()
-
-
-def _kinds(links: list[str]) -> Counter[str]:
-    """How many descriptors there are of each kind; the numbers of sockets come and go.
-
-    /dev/null is not counted: libuv opens it with the first stream, as a reserve for EMFILE.
-    """
-    return Counter(link.partition(":[")[0] for link in links if link != "/dev/null")
 
 
 # what /proc tells
@@ -274,6 +266,20 @@ def fds(pid: int) -> list[str]:
     except (FileNotFoundError, ProcessLookupError):
         return []
     return found
+
+
+def kinds(pid: int) -> Counter[str]:
+    """How many descriptors of each kind `pid` has; the numbers of sockets come and go.
+
+    What the event loop opens in its first turns, once, is left out: /dev/null, libuv's reserve for
+    EMFILE, and the pair of Unix sockets by which it wakes itself.
+    """
+    unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    return Counter(
+        link.partition(":[")[0]
+        for link in fds(pid)
+        if link != "/dev/null" and not (link.startswith("socket:[") and link[8:-1] in unix)
+    )
 
 
 def rss(pid: int) -> int:

@@ -43,6 +43,8 @@ class Load:
                 answer = client.get(self._target)
             except (Broken, OSError) as error:
                 self._failed(repr(error))
+                if client is not None:
+                    client.close()
                 client = None
                 continue
             if answer.status == 200 and answer.body:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import h11
 import httptools
 
-_CANONICAL_LINE = re.compile(
-    rb"[A-Za-z0-9-]+:(?: [\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?"
-)
+_VISIBLE = rb"[\x21-\x7e\x80-\xff]+"
+_CANONICAL_LINE = re.compile(rb"[A-Za-z0-9-]+: (?:%b(?:[ \t]+%b)*)?" % (_VISIBLE, _VISIBLE))
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ /[\x21-\x7e]* HTTP/1\.1")
 
 

@@ -6,6 +6,8 @@ from tables.case import HOST, Seen, get, passed, post, raw, refused
 
 _BODY = Seen(method="POST", body=b"abc", framing=3)
 _LENGTH = "Content-Length: 3"
+_OLD = {"via": "1.0 gwd"}
+"""RFC 9110 section 7.6.3: Via names the version in which the message was received."""
 
 CASES = (
     # Hop-by-hop fields end here.
@@ -80,19 +82,26 @@ CASES = (
         closes=True,
     ),
     passed("keep-alive", "SEC-13", get("Connection: keep-alive"), Seen()),
-    passed("http-1.0-closes", "SEC-13", get(version="HTTP/1.0"), Seen(), closes=True, cut=True),
+    passed(
+        "http-1.0-closes",
+        "SEC-13",
+        get(version="HTTP/1.0"),
+        Seen(forwarded=_OLD),
+        closes=True,
+        cut=True,
+    ),
     passed(
         "http-1.0-keep-alive",
         "SEC-13",
         get("Connection: Keep-Alive", version="HTTP/1.0"),
-        Seen(),
+        Seen(forwarded=_OLD),
         answer={"connection": "keep-alive"},
     ),
     passed(
         "http-1.0-both",
         "SEC-13",
         get("Connection: keep-alive, close", version="HTTP/1.0"),
-        Seen(),
+        Seen(forwarded=_OLD),
         closes=True,
     ),
     # Expect: exactly 100-continue, never passed on.
@@ -114,7 +123,7 @@ CASES = (
         "expect-in-1.0",
         "SEC-15",
         raw("POST /x HTTP/1.0", HOST, "Expect: 100-continue", _LENGTH, body=b"abc"),
-        _BODY,
+        Seen(method="POST", body=b"abc", framing=3, forwarded=_OLD),
         closes=True,
     ),
     *(
@@ -137,7 +146,7 @@ CASES = (
     refused(
         "expect-of-a-wrong-method",
         "SEC-15",
-        post("Expect: 100-continue", _LENGTH, target="/only-get"),
+        raw("PURGE /x HTTP/1.1", HOST, "Expect: 100-continue", _LENGTH),
         405,
     ),
     refused(

@@ -106,9 +106,9 @@ CASES = (
             ("cow", "cow"),
             ("chunk", "chunk"),
             ("two-words", "chunked x"),
-            ("non-breaking-space", "chunked\xa0"),
         )
     ),
+    refused("coding-with-non-breaking-space", "SEC-07", _coding("chunked\xa0")),
     refused("coding-twice", "SEC-04", _coding("chunked", "chunked"), 501),
     refused("coding-twice-different", "SEC-04", _coding("chunked", "identity"), 501),
     refused("coding-twice-cow-last", "SEC-04", _coding("chunked", "cow"), 501),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.case import PROXY, Case, Seen, get, passed, raw, refused
+from tables.case import PROXY, Case, Seen, get, passed, refused
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -112,13 +112,5 @@ CASES = (
         get("Authorization: Basic a", target="/secured/x"),
         401,
         closes=False,
-    ),
-    refused(
-        "method-not-allowed",
-        "SEC-50",
-        raw("DELETE /only-get HTTP/1.1", "Host: gw.test"),
-        405,
-        closes=False,
-        answer={"allow": "GET, HEAD"},
     ),
 )

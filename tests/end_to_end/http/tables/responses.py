@@ -57,7 +57,7 @@ def head(*lines: str, body: bytes = b"", status: str = "HTTP/1.1 200 OK") -> byt
 _CHUNKED = "Transfer-Encoding: chunked"
 _OK_CHUNKS = b"2\r\nok\r\n0\r\n\r\n"
 _EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-_UPLOAD = b"POST /case HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100000\r\n\r\nfirst part"
+_UPLOAD = b"POST /case HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 60000\r\n\r\nfirst part"
 
 CASES = (
     # Framing that is right.
