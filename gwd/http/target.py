@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import socket
 
-from gwd.http.paths import normalise
+from gwd.http.paths import check_hidden_dots, normalise
 from gwd.http.problem import Refusal
 from gwd.http.scan import malformed
 
@@ -88,6 +88,8 @@ def _aim(method: str, target: str, minor: bool) -> RequestLine:
     else:
         path, mark, query = target.partition("?")
         normal, encoded_slash = normalise(path)
+        if encoded_slash:
+            check_hidden_dots(normal)
         line = RequestLine(method, int(minor), normal, mark + query, encoded_slash)
     line.host, line.authority = host, authority
     return line

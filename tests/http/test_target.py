@@ -78,6 +78,7 @@ def test_sec_10_the_http2_preface_is_refused() -> None:
         (b"GET http:///a HTTP/1.1", 400),
         (b"GET http://u@a.example/ HTTP/1.1", 400),
         (b"GET http://u:p@a.example/ HTTP/1.1", 400),
+        (b"GET /public/..%2Fadmin HTTP/1.1", 400),
     ],
 )
 def test_sec_11_what_is_not_served_is_refused(line: bytes, status: int) -> None:
