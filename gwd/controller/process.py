@@ -38,7 +38,7 @@ class Controller:
 
     def run(self) -> int:
         self._checks.replace(self._plan)
-        self._control.ready()
+        self._loop.call_soon(self._control.ready)
         try:
             self._loop.run_forever()
             ending = self._checks.stop()

@@ -35,7 +35,8 @@ from gwd.worker.journey import Journey
 from gwd.worker.tables import Tables, Visitor
 
 SPARE = 64
-"""Idle connections closed at a time when `max_connections` is reached."""
+"""The part of `max_connections` (one in so many) that is closed at a time, of those idle longest,
+when it is reached."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two lines about the same trouble."""
@@ -102,7 +103,7 @@ class Worker:
             acceptor.start()
         gc.collect()
         gc.freeze()
-        self._control.ready()
+        self.loop.call_soon(self._control.ready)
         try:
             self.loop.run_forever()
         finally:
@@ -170,7 +171,8 @@ class Worker:
             return True
         if self._processes.connections() < self.settings.max_connections:
             return True
-        oldest = heapq.nsmallest(SPARE, self.connections, key=lambda c: c.idle_since)
+        spare = max(1, self.settings.max_connections // SPARE)
+        oldest = heapq.nsmallest(spare, self.connections, key=lambda c: c.idle_since)
         return sum([c.close_if_idle() for c in oldest]) > 0
 
     def ran_out_of_fds(self) -> None:
