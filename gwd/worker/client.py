@@ -523,9 +523,14 @@ class ClientConnection:
         self._account(CLIENT_GONE, reason)
         self.pending = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun since the last was answered."""
+        return self._state == State.IDLE and not self._ahead
+
     def close_if_idle(self) -> bool:
         """Close it if no request has begun. Returns whether it was so."""
-        if self._state == State.IDLE and not self._ahead:
+        if self.idle:
             self._close()
             return True
         return False

@@ -172,8 +172,11 @@ class Worker:
         if self._processes.connections() < self.settings.max_connections:
             return True
         spare = max(1, self.settings.max_connections // SPARE)
-        oldest = heapq.nsmallest(spare, self.connections, key=lambda c: c.idle_since)
-        return sum([c.close_if_idle() for c in oldest]) > 0
+        idle = (c for c in self.connections if c.idle)
+        oldest = heapq.nsmallest(spare, idle, key=lambda c: c.idle_since)
+        for connection in oldest:
+            connection.close_if_idle()
+        return bool(oldest)
 
     def ran_out_of_fds(self) -> None:
         if self.clock.now - self._complained_at > COMPLAIN_EVERY:
