@@ -56,7 +56,7 @@ def test_nginx_refuses_what_it_would_from_anybody(gateway: StartGateway, nginx: 
 
 def test_curl_uploads_to_nginx(gateway: StartGateway, nginx: StartNginx, tmp_path: Path) -> None:
     web = nginx(
-        locations="location /put/ { dav_methods PUT; client_body_in_file_only off; }"
+        locations="location /put/ { dav_methods PUT; create_full_put_path on; }"
         if _nginx_has_dav()
         else "location /put/ { return 201; }"
     )

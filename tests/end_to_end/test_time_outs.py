@@ -153,7 +153,7 @@ def test_write_timeout_to_an_upstream_is_504(
     pouring = threading.Thread(target=pour)
     pouring.start()
     assert client.response("POST").status == 504
-    client.close()
+    client.finish_sending()
     pouring.join()
 
 

@@ -188,8 +188,8 @@ class Client:
         within `patience` seconds. What comes before the end is kept in `buffer`."""
         deadline = time.monotonic() + patience
         while not self.ended:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self.sock], [], [], left)[0]:
                 return "open"
             self._more()
         return self.ended

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = {"nginx": "nginx-light", "curl": "curl", "wrk": "wrk", "haproxy": "haproxy"}
+PACKAGES = {"nginx": "nginx-light", "setpriv": "util-linux"}
+"""The Debian package of a program, where it has another name."""
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 PATIENCE = 10.0
 """Seconds a program may take to start or to end."""
