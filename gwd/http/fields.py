@@ -118,6 +118,26 @@ _NO_OPTIONS: frozenset[bytes] = frozenset()
 _USUAL_OPTIONS = {option: frozenset((option,)) for option in (b"keep-alive", b"close")}
 
 
+MOST_KNOWN, MOST_KNOWN_LINE = 2048, 512
+"""Lines remembered per policy, and bytes of one."""
+_NEVER_KNOWN = frozenset(
+    (
+        b"authorization",
+        b"cookie",
+        b"content-length",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"range",
+        b"referer",
+        b"traceparent",
+        b"tracestate",
+        b"x-forwarded-for",
+        b"x-request-id",
+    )
+)
+
+
 def resemble(name: bytes) -> bytes:
     """What a careless reader might take `name` for: lower-case, "-" for every odd sign."""
     return name.lower().translate(_ODD_SIGNS)
@@ -128,10 +148,11 @@ class GatePolicy:
 
     `max_head` bytes with the empty line; `max_fields`; `max_target` bytes. `odd_names`, those
     outside [A-Za-z0-9-]: "drop", "reject" or "forward". `removed`: names that only the gateway may
-    write; every spelling of a client's is removed.
+    write; every spelling of a client's is removed. `known`: verdicts on lines judged before, which
+    die with the policy (SEC-28).
     """
 
-    __slots__ = ("kinds", "max_fields", "max_head", "max_target", "odd_names", "removed")
+    __slots__ = ("kinds", "known", "max_fields", "max_head", "max_target", "odd_names", "removed")
 
     def __init__(
         self,
@@ -147,6 +168,7 @@ class GatePolicy:
         self.odd_names = odd_names
         self.removed = frozenset(map(resemble, removed))
         self.kinds = dict(_KNOWN)
+        self.known: dict[bytes, Field] = {}
         for name in self.removed:
             kind, _ = self.kinds.get(name, (Kind.PLAIN, False))
             # What the gateway reads it still reads, but nothing of it is passed on.
@@ -186,6 +208,15 @@ class Field:
         self.number = number
         self.host = host
         self.options = options
+
+
+def learn(line: bytes, field: Field, policy: GatePolicy) -> None:
+    """Remember the verdict on `line`, if it is likely to come again and no secret (PERFORMANCE:
+    a field that changes every time would only push the useful ones out)."""
+    if len(line) <= MOST_KNOWN_LINE and field.name not in _NEVER_KNOWN and line.isascii():
+        if len(policy.known) >= MOST_KNOWN:
+            policy.known.clear()
+        policy.known[line] = field
 
 
 def judge(line: bytes, policy: GatePolicy) -> Field:

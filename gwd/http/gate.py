@@ -15,7 +15,7 @@ from __future__ import annotations
 from gwd.http.fields import GatePolicy
 from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Refusal
-from gwd.http.request import judge_request
+from gwd.http.request import judge_request, repeat_request
 from gwd.http.response import bad_response, judge_response
 from gwd.http.scan import END, is_clean, unclean
 from gwd.http.target import parse_request_line, target_too_long
@@ -23,6 +23,8 @@ from gwd.http.target import parse_request_line, target_too_long
 __all__ = ["GatePolicy", "RequestReader", "ResponseReader"]
 
 _LINE_END = b"\r\n"
+MOST_TAIL = 2048
+"""Bytes of the last head that a connection remembers."""
 
 
 class RequestReader:
@@ -32,7 +34,16 @@ class RequestReader:
     again only where the next request begins. `policy` may be changed between messages.
     """
 
-    __slots__ = ("_held", "_line_judged", "_scanned", "policy", "rest")
+    __slots__ = (
+        "_held",
+        "_last",
+        "_last_policy",
+        "_line_judged",
+        "_scanned",
+        "_tail",
+        "policy",
+        "rest",
+    )
 
     def __init__(self, policy: GatePolicy) -> None:
         self.policy = policy
@@ -41,6 +52,10 @@ class RequestReader:
         self._scanned = 0
         """How many bytes of `_held` have been scanned and hold no end."""
         self._line_judged = False
+        self._tail = b""
+        """The last head from the end of its request line on; b"" if it is not remembered."""
+        self._last: RequestHead
+        self._last_policy = policy
 
     @property
     def pending(self) -> bool:
@@ -56,6 +71,10 @@ class RequestReader:
         if self._held:
             buffer = self._held
             buffer += data
+        elif self._tail:
+            request = self._repeat(data)
+            if request is not None:
+                return request
         self.rest = b""
         # RFC 9112 §2.2: one empty line before a request is passed over.
         start = 2 if buffer.startswith(_LINE_END) else 0
@@ -76,6 +95,47 @@ class RequestReader:
         self.rest = bytes(buffer[end:])
         if self._scanned:
             self._clear()
+        self._remember(head, request)
+        return request
+
+    def _remember(self, head: bytes, request: RequestHead) -> None:
+        """Keep what follows the request line, so that the same fields need no second look."""
+        line_end = head.find(_LINE_END)
+        plain = head.startswith(b"/", head.find(b" ") + 1)  # an authority would say the host
+        if not plain or len(head) - line_end > MOST_TAIL:
+            self._tail = b""
+            return
+        self._tail = head[line_end:]
+        self._last = request
+        self._last_policy = self.policy
+
+    def _repeat(self, data: bytes) -> RequestHead | None:
+        """The head of `data`, if all but its request line are the bytes of the last one.
+
+        A strict subset of what `judge_request` takes: the line is parsed as there, and the fields
+        were accepted with a line like it. None: judge it in full.
+        """
+        line_end = data.find(_LINE_END)
+        if (
+            line_end <= 0
+            or not data.startswith(self._tail, line_end)
+            or self.policy is not self._last_policy
+        ):
+            return None
+        try:
+            line = parse_request_line(data[:line_end], self.policy.max_target)
+        except Refusal:
+            return None
+        last = self._last
+        if line.authority or line.minor != last.minor:
+            return None
+        end = line_end + len(self._tail)
+        spare = self.policy.max_head - end
+        if spare < 0:
+            return None
+        self.rest = data[end:]
+        request = repeat_request(line, last)
+        request.spare = spare
         return request
 
     def _wait(self, buffer: bytes | bytearray, start: int, limit: int) -> None:
@@ -122,13 +182,27 @@ class ResponseReader:
     """Reads the heads of one upstream connection. As `RequestReader`; interim heads are returned,
     too, and `rest` is then fed again."""
 
-    __slots__ = ("_held", "_max_fields", "_max_head", "_scanned", "rest")
+    __slots__ = (
+        "_held",
+        "_last",
+        "_last_head",
+        "_last_method",
+        "_max_fields",
+        "_max_head",
+        "_scanned",
+        "rest",
+    )
 
     def __init__(self, max_head: int = 65536, max_fields: int = 200) -> None:
         self._max_head = max_head
         self._max_fields = max_fields
         self._held = bytearray()
         self._scanned = 0
+        self._last_head = b""
+        """The last head as it came, b"" if it is not remembered; within a second it often comes
+        again byte for byte."""
+        self._last_method = ""
+        self._last: ResponseHead
         self.rest = b""
 
     @property
@@ -145,6 +219,9 @@ class ResponseReader:
         if self._held:
             buffer = self._held
             buffer += data
+        elif self._last_head and method == self._last_method and data.startswith(self._last_head):
+            self.rest = data[len(self._last_head) :]
+            return self._last
         self.rest = b""
         limit = self._max_head
         end = buffer.find(END, max(0, self._scanned - 3), limit)
@@ -160,6 +237,8 @@ class ResponseReader:
         if self._scanned:
             self._held = bytearray()
             self._scanned = 0
+        self._last_head = head if len(head) <= MOST_TAIL and not response.interim else b""
+        self._last_method, self._last = method, response
         return response
 
     def _wait(self, buffer: bytes | bytearray, limit: int) -> None:

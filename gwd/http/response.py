@@ -74,7 +74,9 @@ def judge_response(head: bytes, method: str, max_fields: int) -> ResponseHead:
     if response.status == 101:
         raise bad_response("The upstream switches protocols, which nobody asked for.")
     _assemble(response, lines, method)
-    _confirm(head, response.interim)
+    if not head.isascii():
+        # In ASCII the scan and the rules here are the stricter grammar at every point.
+        _confirm(head, response.interim)
     return response
 
 

@@ -1,0 +1,205 @@
+"""The faster tiers take only what h11 and the policy take, and make the same head of it (SEC-28).
+
+The authority is spelled out here once more, without memory and with h11 always asked. Readers that
+remember much are fed real heads and mutations of them, and must come to the same outcome.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gwd.http.fields import MOST_KNOWN, GatePolicy, judge
+from gwd.http.gate import RequestReader, ResponseReader
+from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.problem import Refusal
+from gwd.http.request import assemble, confirm
+from gwd.http.response import _confirm
+from gwd.http.scan import is_clean
+from gwd.http.target import parse_request_line
+
+REQUESTS = [
+    b"GET /items/42?page=2 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: Mozilla/5.0 (X11)\r\n"
+    b"Accept: text/html,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nCookie: a=b; c=d\r\n"
+    b"Referer: https://www.example.com/\r\nConnection: keep-alive\r\n\r\n",
+    b"POST /orders HTTP/1.1\r\nHost: api.example.com:8080\r\nContent-Length: 12\r\n"
+    b"Content-Type: application/json\r\nAuthorization: Bearer abc.def.ghi\r\n"
+    b"X-Forwarded-For: 1.2.3.4\r\nX-User-Id: 7\r\n\r\n",
+    b"PUT /a%2fb/../c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n"
+    b"Connection: close, x-hop\r\nX-Hop: 1\r\nTE: trailers\r\n\r\n",
+    b"GET / HTTP/1.0\r\nHost: old.example\r\nConnection: keep-alive\r\nX_Odd: 1\r\n\r\n",
+    b"GET http://x.example/p?q HTTP/1.1\r\nHost: x.example\r\nX-Name: caf\xc3\xa9\r\n\r\n",
+    b"DELETE /x HTTP/1.1\r\nHost: x\r\ntraceparent: 00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01\r\n"
+    b"X-Request-Id: abc\r\nTrailer: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",
+]
+RESPONSES = [
+    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=b\r\n"
+    b"X-Served-By: one\r\nKeep-Alive: timeout=5\r\n\r\n",
+    b"HTTP/1.0 200\r\nX-Name: caf\xc3\xa9\r\nX_Odd: 1\r\nConnection: x-hop\r\nX-Hop: y\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nVary: *\r\n\r\n",
+]
+LINES = [
+    *(b"Host: other\r\n", b"Content-Length: 5\r\n", b"Content-Length: 5, 5\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Connection: host\r\n"),
+    *(b" folded\r\n", b"No-Colon\r\n", b"Blank : x\r\n", b": empty\r\n", b"X-A:\t \x0b\r\n"),
+    *(b"Authorization: Basic eA==\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n"),
+    *(b"X_User_Id: 9\r\n", b"X-User-Id: 9\r\n", b"\xff: x\r\n", b"X: \xff\r\n", b"Te: x\r\n"),
+]
+
+
+def policy() -> GatePolicy:
+    return GatePolicy(removed=frozenset({b"x-user-id"}))
+
+
+def outcome(head: RequestHead | ResponseHead | None) -> object:
+    return None if head is None else tuple(getattr(head, name) for name in head.__slots__)
+
+
+def by_authority(head: bytes, asked: GatePolicy) -> object:
+    """What the scan, the lines, the rules and h11 say to a whole head."""
+    try:
+        if not is_clean(head):
+            return "refused"
+        lines = head[:-4].split(b"\r\n")
+        line = parse_request_line(lines[0], asked.max_target)
+        request = assemble(line, [judge(text, asked) for text in lines[1:]])
+        request.spare = asked.max_head - len(head)
+        confirm(head)
+    except Refusal:
+        return "refused"
+    return outcome(request)
+
+
+def mutate(head: bytes, chance: random.Random) -> bytes:
+    lines = head[:-2].splitlines(keepends=True)
+    for _ in range(chance.randint(1, 3)):
+        kind = chance.randrange(8)
+        at = chance.randrange(len(lines))
+        if kind == 0:
+            line = bytearray(lines[at])
+            line[chance.randrange(len(line))] = chance.choice(b"\0\t\n\r :,;/%aZ0\x7f\x80\xff")
+            lines[at] = bytes(line)
+        elif kind == 1:
+            lines.insert(chance.randint(1, len(lines)), chance.choice(LINES))
+        elif kind == 2:
+            lines.insert(at, lines[at])
+        elif kind == 3 and len(lines) > 1:
+            del lines[at]
+        elif kind == 4:
+            lines[0] = chance.choice(REQUESTS).splitlines(keepends=True)[0]
+        elif kind == 5:
+            lines[at] = lines[at].swapcase()
+        elif kind == 6:
+            cut = chance.randrange(len(lines[at]))
+            lines[at] = lines[at][:cut] + chance.choice((b" ", b"\t", b"x", b"_")) + lines[at][cut:]
+        else:
+            lines[at] = chance.choice(chance.choice(REQUESTS)[:-2].splitlines(keepends=True))
+    return b"".join(lines) + b"\r\n"
+
+
+def test_readers_that_remember_agree_with_h11_and_the_policy() -> None:
+    chance = random.Random(20261124)
+    shared, accepted = policy(), 0
+    reader = RequestReader(shared)
+    for number in range(30_000):
+        head = chance.choice(REQUESTS)
+        if chance.random() < 0.8:
+            head = mutate(head, chance)
+        end = head.find(b"\r\n\r\n")
+        if not number % 50:
+            reader = RequestReader(shared)
+        try:
+            found = reader.feed(head)
+        except Refusal:
+            result: object = "refused"
+            reader = RequestReader(shared)
+        else:
+            result = outcome(found)
+            if found is None:
+                reader = RequestReader(shared)
+        if end < 0:
+            assert result in (None, "refused")
+            continue
+        whole = head[: end + 4].removeprefix(b"\r\n")
+        if whole == b"\r\n":
+            reader = RequestReader(shared)
+            continue
+        expected = by_authority(whole, policy())
+        assert result == expected, head
+        accepted += expected != "refused"
+    assert accepted > 8_000
+    assert 0 < len(shared.known) <= MOST_KNOWN
+
+
+@pytest.mark.parametrize("number", range(len(REQUESTS)))
+def test_the_same_fields_again_make_the_same_head(number: int) -> None:
+    reader = RequestReader(policy())
+    first = outcome(reader.feed(REQUESTS[number]))
+    again = outcome(reader.feed(REQUESTS[number] + b"rest"))
+    assert first == again
+    assert reader.rest == b"rest"
+
+
+def test_another_line_before_the_same_fields_is_parsed_and_judged() -> None:
+    reader = RequestReader(policy())
+    reader.feed(REQUESTS[0])
+    fields = REQUESTS[0][REQUESTS[0].index(b"\r\n") :]
+    for line in (b"GET /../x HTTP/1.1", b"GET /\0 HTTP/1.1", b"GET / HTTP/2.0", b"get / HTTP/1.1"):
+        with pytest.raises(Refusal):
+            RequestReader(policy()).feed(line + fields)
+        with pytest.raises(Refusal):
+            reader.feed(line + fields)
+        reader.feed(REQUESTS[0])
+    old = reader.feed(b"GET / HTTP/1.0" + fields)
+    assert old is not None
+    assert old.minor == 0
+    other = reader.feed(b"GET http://evil.example/ HTTP/1.0\r\n\r\n")
+    assert other is not None
+    assert other.host == "evil.example"
+    plain = reader.feed(b"GET / HTTP/1.0\r\n\r\n")
+    assert plain is not None
+    assert plain.host == ""
+
+
+def test_verdicts_die_with_their_policy() -> None:
+    reader = RequestReader(GatePolicy())
+    kept = reader.feed(REQUESTS[1])
+    assert kept is not None
+    assert b"X-User-Id" in kept.lines
+    reader.policy = policy()
+    removed = reader.feed(REQUESTS[1])
+    assert removed is not None
+    assert b"X-User-Id" not in removed.lines
+
+
+def test_no_secret_is_remembered() -> None:
+    shared = policy()
+    for head in REQUESTS:
+        RequestReader(shared).feed(head)
+    assert not any(b"Cookie" in line or b"Authorization" in line for line in shared.known)
+
+
+def test_response_readers_that_remember_agree_with_h11() -> None:
+    chance = random.Random(42)
+    accepted = 0
+    reader = ResponseReader()
+    for _ in range(10_000):
+        base = chance.choice(RESPONSES)
+        head = mutate(base, chance) if chance.random() < 0.8 else base
+        end = head.find(b"\r\n\r\n")
+        try:
+            found = reader.feed(head, "GET")
+        except Refusal:
+            reader = ResponseReader()
+            continue
+        if found is None:
+            assert end < 0
+            reader = ResponseReader()
+            continue
+        assert outcome(found) == outcome(ResponseReader().feed(head, "GET"))
+        _confirm(head[: end + 4], found.interim)  # raises if h11 does not take it
+        accepted += 1
+    assert accepted > 2_000
