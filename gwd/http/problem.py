@@ -75,7 +75,7 @@ _CONTROLS = bytes.maketrans(bytes((*range(0x20), 0x7F)), b"?" * 33)
 _TOKEN_SIGNS = b"!#$%&'*+.^_`|~-"
 _NAME_SIGNS = bytes(b if bytes((b,)).isalnum() or b in _TOKEN_SIGNS else 0x2D for b in range(256))
 _OWN = frozenset(
-    ("connection", "content-length", "keep-alive", "transfer-encoding", "x-request-id")
+    (b"connection", b"content-length", b"keep-alive", b"transfer-encoding", b"x-request-id")
 )
 
 
@@ -151,11 +151,15 @@ def plain_response(
     """
     bodyless = status in (204, 304)
     head = [b"HTTP/1.1 %d %b\r\n" % (status, REASON_PHRASES.get(status, b""))]
-    head += [_line(name, value) for name, value in headers if name.lower() not in _OWN]
+    for name, value in headers:
+        # Judged as it will be written: "Content Length" becomes a name that frames.
+        written = _name(name)
+        if written and written.lower() not in _OWN:
+            head.append(b"%b: %b\r\n" % (written, _value(value)))
     if not bodyless:
         head.append(b"Content-Length: %d\r\n" % len(body))
     if request_id:
-        head.append(_line("X-Request-Id", request_id))
+        head.append(b"X-Request-Id: %b\r\n" % _value(request_id))
     if close:
         head.append(b"Connection: close\r\n")
     elif minor == 0:
@@ -166,9 +170,11 @@ def plain_response(
     return b"".join(head)
 
 
-def _line(name: str, value: str) -> bytes:
-    """A field line; what must not stand in one becomes "?", in a name "-"."""
-    return b"%b: %b\r\n" % (
-        name.encode("ascii", "replace").translate(_NAME_SIGNS),
-        value.encode("utf-8", "replace").translate(_CONTROLS),
-    )
+def _name(name: str) -> bytes:
+    """`name` as it is written: what must not stand in one becomes "-"."""
+    return name.encode("ascii", "replace").translate(_NAME_SIGNS)
+
+
+def _value(value: str) -> bytes:
+    """`value` as it is written: what could end its line becomes "?"."""
+    return value.encode("utf-8", "replace").translate(_CONTROLS)

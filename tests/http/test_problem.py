@@ -89,6 +89,29 @@ def test_no_header_from_outside_frames_the_message(name: str) -> None:
     assert [value for header, value in response.headers if header == b"content-length"] == [b"3"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Content Length",
+        "content:length",
+        "Transfer\u2010Encoding",
+        "Transfer\tEncoding",
+        "Keep Alive",
+    ],
+)
+def test_no_name_becomes_one_that_frames_the_message(name: str) -> None:
+    """SEC-24: a name is judged in the spelling in which it is written."""
+    wire = plain_response(200, ((name, "7"),), b"abc", "i", minor=1, head_only=False, close=False)
+    response, body = read(wire)
+    assert body == b"abc"
+    assert [header for header, _ in response.headers] == [b"content-length", b"x-request-id"]
+
+
+def test_a_header_without_a_name_is_left_out() -> None:
+    wire = plain_response(200, (("", "7"),), b"abc", "i", minor=1, head_only=False, close=False)
+    assert read(wire)[1] == b"abc"
+
+
 def test_a_status_without_a_phrase_is_still_a_response() -> None:
     assert 299 not in REASON_PHRASES
     wire = plain_response(299, (), b"", "i", minor=1, head_only=False, close=False)
