@@ -23,7 +23,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, constant_pacing, events, task
+from locust import FastHttpUser, between, events, task
 from locust.env import Environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,9 +77,9 @@ def start_demo() -> tuple[subprocess.Popen[str], str, str]:
 
 
 class Client(FastHttpUser):
-    """One client: five requests a second, most of them for orders."""
+    """One client: at most five requests a second, most of them for orders."""
 
-    wait_time = constant_pacing(0.2)
+    wait_time = between(0.1, 0.3)
     connection_timeout = 5.0
     network_timeout = 10.0
 

@@ -57,10 +57,10 @@ def guide(running: Running) -> str:
         ),
         (
             "4 too fast",
-            f"curl -s -Z -o /dev/null -w '%{{http_code}}\\n' '{url}/limited?[1-300]'"
-            " | sort | uniq -c",
+            "curl -Z --no-progress-meter -o /dev/null -w '%{http_code}\\n' "
+            f"'{url}/limited?[1-300]' | sort | uniq -c",
             [
-                "some 60 to 100 x 200, the others 429: 50 at once and 100/s,",
+                "about 60 x 200, the others 429: 50 at once and 100/s,",
                 "counted over both workers; a second later all is forgiven",
             ],
         ),

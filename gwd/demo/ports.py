@@ -94,13 +94,18 @@ def is_free(port: int) -> bool:
     return True
 
 
+def any_free() -> int:
+    """A port that is free now, as the kernel chooses."""
+    with _bound(0) as probe:
+        return int(probe.getsockname()[1])
+
+
 def gateway_port() -> int:
     """A free port for the gateway: the first from 8080 upwards, else any."""
     for port in range(FIRST_GATEWAY, FIRST_GATEWAY + ROW):
         if is_free(port):
             return port
-    with _bound(0) as probe:
-        return int(probe.getsockname()[1])
+    return any_free()
 
 
 def owner(port: int) -> str:

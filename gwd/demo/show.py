@@ -158,23 +158,24 @@ class Demo:
         self._shown = True
 
     def _choose_port(self) -> int:
-        wanted = ports.FIRST_GATEWAY if self._port is None else self._port
-        if wanted and ports.is_free(wanted):
+        if self._port == 0:
+            return ports.any_free()
+        wanted = self._port or ports.FIRST_GATEWAY
+        if ports.is_free(wanted):
             return wanted
-        if self._port:
+        owner = ports.owner(wanted)
+        if self._port is not None:
             raise _End(
                 RETRY,
-                f"127.0.0.1:{wanted} is in use by {ports.owner(wanted)}; "
-                "choose another by --port, or none for a free one",
+                f"127.0.0.1:{wanted} is in use by {owner}; "
+                "choose another by --port, or leave it out for a free one",
             )
         port = ports.gateway_port()
-        if wanted:
-            owner = ports.owner(wanted)
-            print(
-                f"gwd demo: port {wanted} is in use by {owner}; the gateway takes {port}, "
-                "--port chooses",
-                file=sys.stderr,
-            )
+        print(
+            f"gwd demo: port {wanted} is in use by {owner}; the gateway takes {port}, "
+            "--port chooses",
+            file=sys.stderr,
+        )
         return port
 
     def _start_gateway(self, config: str, admin: str) -> None:
@@ -325,7 +326,9 @@ class Demo:
     def _end_all(self) -> None:
         """End the gateway, then the services, and wait for them."""
         if self._gateway is not None:
-            self._finish([self._gateway], signal.SIGINT)
+            # Before it is ready it may not have its handlers yet, and INT is ignored by default.
+            signum = signal.SIGINT if self._ready else signal.SIGTERM
+            self._finish([self._gateway], signum)
         self._finish([i.process for i in self._instances if i.process], signal.SIGTERM)
         for instance in self._instances:
             instance.reservation.close()

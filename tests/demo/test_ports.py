@@ -62,3 +62,4 @@ def test_the_owner_of_a_port_is_named():
 
 def test_the_gateways_port_is_free():
     assert ports.is_free(ports.gateway_port())
+    assert ports.is_free(ports.any_free())
