@@ -65,7 +65,7 @@ def test_without_endpoints_there_is_none(kind):
     data=st.data(),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_one_that_may_be_picked_is_picked_and_no_other(kind, them, data, seed):
     balancer = make_balancer(kind, them, random.Random(seed))
     for _ in range(12):
