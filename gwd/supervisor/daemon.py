@@ -90,10 +90,10 @@ class Daemon:
         """Have it load its config and wait for the result; None after `timeout` seconds.
 
         A reload that is under way began before us and may have read an older file: it is not the
-        one that counts. Raises NoDaemon if the gateway ends meanwhile.
+        one that counts. The next one does, whoever asked for it: it begins after this look at the
+        board, so it reads the file as it is now. Raises NoDaemon if the gateway ends meanwhile.
         """
-        before = self.board.read()
-        wanted = before.sequence + (2 if before.state == RUNNING else 1)
+        wanted = self.board.read().sequence + 1
         self.signal(signal.SIGHUP)
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
