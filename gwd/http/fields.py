@@ -125,6 +125,8 @@ _NEVER_KNOWN = frozenset(
         b"authorization",
         b"cookie",
         b"content-length",
+        b"proxy-authorization",
+        b"x-api-key",
         b"if-match",
         b"if-modified-since",
         b"if-none-match",

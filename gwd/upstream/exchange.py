@@ -236,7 +236,9 @@ class Exchange:
         self.connection = connection
         self.state = State.SENDING
         endpoint = connection.endpoint
-        host = endpoint.host_line if self._upstream.uses_endpoint_host else self.host_line
+        host = self.host_line
+        if not host or self._upstream.uses_endpoint_host:
+            host = endpoint.host_line  # an HTTP/1.0 client may have named none
         held = self._held
         whole = self._whole
         if not held and whole:

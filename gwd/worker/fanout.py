@@ -122,7 +122,7 @@ class FanOut:
         self._missing = len(plan.parts)
         self._starting = True
         head = request.head
-        host_line = b"Host: %s\r\n" % head.authority
+        host_line = b"Host: %b\r\n" % head.authority if head.authority else b""
         tail = b"".join((_without(head.lines), b"Accept: application/json\r\n", added, b"\r\n"))
         targets = [part.target(request.captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):

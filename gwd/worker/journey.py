@@ -34,6 +34,11 @@ _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which t
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
 
 
+def host_line(head: RequestHead) -> bytes:
+    """The Host field that a request brings along, b"" if it has none."""
+    return b"Host: %b\r\n" % head.authority if head.authority else b""
+
+
 class Identity:
     """Request ids and trace contexts: a random start per process, then a counter.
 
@@ -171,7 +176,7 @@ class Journey:
             self._worker.clock,
             head.method,
             f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
-            b"Host: %s\r\n" % head.authority,
+            host_line(head),
             b"".join((head.lines, framing, self._added_lines(client, request), b"\r\n")),
             head.chunked,
             route.timeout,
