@@ -200,7 +200,10 @@ class ClientConnection:
                     self.deadline = min(before, self.deadline)
                 break
             self._begin(head, reader.rest)
-            self._worker.journey.begin(self, head)
+            try:
+                self._worker.journey.begin(self, head)
+            except Exception:
+                self._break_down()
             if self._state != State.IDLE:
                 break
             data, self._ahead = self._ahead, b""
@@ -214,6 +217,18 @@ class ClientConnection:
                     self._worker.loop.call_soon(self._go_on)
                 break
         self._serving = False
+
+    def _break_down(self) -> None:
+        """The gateway itself failed: this request is answered 500, and the worker lives."""
+        self._worker.fault(self.request_id)
+        if self.pending is not None:
+            self.pending.abandon()
+        if self.status:
+            self._abort()
+        else:
+            self._body = None
+            self._keep_alive = False
+            self.refuse(Refusal(500, "internal_error", "The gateway failed. The id names the log."))
 
     def _begin(self, head: RequestHead | None, rest: bytes) -> None:
         worker = self._worker

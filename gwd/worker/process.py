@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import heapq
 import sys
+import traceback
 from collections.abc import Iterator
 
 from gwd.clock import TICK, Clock
@@ -39,7 +40,7 @@ SPARE = 64
 when it is reached."""
 
 COMPLAIN_EVERY = 10.0
-"""Seconds between two lines about the same trouble."""
+"""Seconds between two complaints on stderr."""
 
 
 class Worker:
@@ -57,7 +58,7 @@ class Worker:
         self._endpoints = EndpointTable(child.segment)
         self._open = OpenConnections(child.segment, child.column)
         self._next: Tables | None = None
-        self._complained_at = 0.0
+        self._complained_at = float("-inf")
         self._control = Control(self.loop, child, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), child.column, self._log)
@@ -179,9 +180,17 @@ class Worker:
         return bool(oldest)
 
     def ran_out_of_fds(self) -> None:
+        self._complain("out of file descriptors: accepting rests")
+
+    def fault(self, request_id: str) -> None:
+        """An exception of ours, being handled, has ended request `request_id`."""
+        self._complain(f"internal error at request {request_id}\n{traceback.format_exc()}")
+
+    def _complain(self, text: str) -> None:
+        """Say it on stderr, but no kind of trouble may fill the disk: once in a while."""
         if self.clock.now - self._complained_at > COMPLAIN_EVERY:
             self._complained_at = self.clock.now
-            print("gwd: out of file descriptors: accepting rests", file=sys.stderr, flush=True)
+            print(f"gwd: {text}", file=sys.stderr, flush=True)
 
     def serving(self) -> bool:
         """What a readiness probe is told."""

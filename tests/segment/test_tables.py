@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_what_is_no_segment_is_refused(tmp_path: object) -> None:
 def test_sections_do_not_overlap(segment: Segment) -> None:
     sections = [s for s in vars(segment.layout).values() if hasattr(s, "width")]
     sections.sort(key=lambda s: s.start)
-    for before, after in zip(sections, sections[1:], strict=False):
+    for before, after in itertools.pairwise(sections):
         assert before.start + before.rows * before.width == after.start
     assert sections[-1].start + sections[-1].rows * sections[-1].width == segment.layout.words
 
