@@ -24,12 +24,14 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import NEVER, TICK
-from gwd.http.bodies import LAST_CHUNK, ChunkedBody, LengthBody, encode_chunk, request_body
+from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
 from gwd.http.gate import RequestReader
 from gwd.http.head import RequestHead, ResponseHead
-from gwd.http.problem import REASON_PHRASES, Refusal, problem_response
+from gwd.http.problem import Refusal, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
+from gwd.worker.framing import frame, is_chunked, write_head
+from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
     from gwd.worker.fanout import FanOut
@@ -39,15 +41,9 @@ if TYPE_CHECKING:
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
 LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
-RATE_AFTER = 10.0
-"""Seconds of waiting for a body after which `min_body_rate` is asked for."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLIENT_GONE = 499
 """Logged, never sent: the client left before its answer (nginx's number)."""
-
-_STATUS_LINES = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in REASON_PHRASES.items()
-}
 
 
 class State(IntEnum):
@@ -65,8 +61,6 @@ class ClientConnection:
     __slots__ = (
         "_ahead",
         "_body",
-        "_body_since",
-        "_body_wait",
         "_chunking",
         "_discarded",
         "_keep_alive",
@@ -104,9 +98,7 @@ class ClientConnection:
         self._reader = RequestReader(worker.tables.gate)
         self._rest = b""
         self._ahead = b""
-        self._body: LengthBody | ChunkedBody | None = None
-        self._body_since = 0.0
-        self._body_wait = 0.0
+        self._body: Intake | None = None
         self._keep_alive = True
         self._chunking = False
         self._discarded = 0
@@ -275,16 +267,15 @@ class ClientConnection:
         if body.done:
             self._ahead = body.rest
             return payload, True
-        self._body = body
-        self._body_since = self._worker.clock.now
-        self._body_wait = 0.0
+        self._body = Intake(body, self._worker.clock.now)
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False
 
     def _receive(self, data: bytes) -> None:
-        body = self._body
-        assert body is not None
+        intake = self._body
+        assert intake is not None
+        body = intake.reader
         try:
             payload = body.feed(data)
         except Refusal as refusal:
@@ -297,21 +288,14 @@ class ClientConnection:
             if body.rest:
                 self._ahead = body.rest
                 self._pause()
+        elif intake.too_slow(self._worker.clock.now, self._worker.settings.min_body_rate):
+            self._give_up(Refusal(408, "body_too_slow", "The body came too slowly."))
+            return
         else:
-            if self._too_slow(body.received):
-                self._give_up(
-                    Refusal(408, "body_too_slow", "The body came too slowly.", close=True)
-                )
-                return
             self._arm(self._worker.settings.body_timeout)
         exchange = self.pending
         if isinstance(exchange, Exchange) and (payload or body.done):
             exchange.send_body(payload, body.done)
-
-    def _too_slow(self, received: int) -> bool:
-        """Whether the client, of the time in which we waited for it, made too little."""
-        waited = self._worker.clock.now - self._body_since - self._body_wait
-        return waited > RATE_AFTER and received < waited * self._worker.settings.min_body_rate
 
     def _give_up(self, refusal: Refusal) -> None:
         """The request's body failed: its exchange ends; the client learns why, if it still can."""
@@ -326,25 +310,27 @@ class ClientConnection:
             self.refuse(refusal)
 
     def pause_body(self) -> None:
-        if not self._paused and self._body is not None:
-            self._body_wait -= self._worker.clock.now
+        body = self._body
+        if body is not None and not body.paused:
+            body.pause(self._worker.clock.now)
             self._worker.clock.arm(self, NEVER)
             self._pause()
 
     def resume_body(self) -> None:
-        if self._paused and self._body is not None:
-            self._body_wait += self._worker.clock.now
+        body = self._body
+        if body is not None and body.paused:
+            body.resume(self._worker.clock.now)
             self._arm(self._worker.settings.body_timeout)
             self._resume()
 
     def body_wanted(self) -> None:
-        head = self.head
+        head, body = self.head, self._body
         assert head is not None
-        if self._body is None:
+        if body is None:
             return
         if head.expect_continue and not self.bytes_in and not self.status:
             self._write(CONTINUE)
-            self._body_since = self._worker.clock.now
+            body.begin(self._worker.clock.now)
             self._arm(self._worker.settings.body_timeout)
         self.resume_body()
 
@@ -352,42 +338,24 @@ class ClientConnection:
 
     def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
         """The upstream's answer: its head and the first part of its body."""
-        status = self.status = head.status
-        self.answered_ns = time.monotonic_ns()
         request = self.head
         assert request is not None
-        if self._body is not None:
-            self._keep_alive = False  # an early answer: the rest of the body is not waited for
-        if head.bodyless:
-            length = head.content_length if request.method == "HEAD" or status == 304 else -1
-            framing = b"Content-Length: %d\r\n" % length if length >= 0 else b""
-        elif last:
-            framing = b"Content-Length: %d\r\n" % len(data)
-        elif head.content_length >= 0:
-            framing = b"Content-Length: %d\r\n" % head.content_length
-        elif request.minor:
-            framing = b"Transfer-Encoding: chunked\r\n"
-            self._chunking = True
-            data = encode_chunk(data) if data else b""
-        else:
-            framing = b""
-            self._keep_alive = False  # HTTP/1.0: the body ends with the connection
-        self._write(
-            b"".join(
-                (
-                    _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
-                    head.lines,
-                    framing,
-                    b"X-Request-Id: ",
-                    self.request_id.encode(),
-                    self._connection_line(request.minor),
-                    data,
-                )
-            )
-        )
+        self.status = head.status
+        self.answered_ns = time.monotonic_ns()
         self.bytes_out = len(data)
+        framing = frame(request, head, len(data), last)
+        if framing is None or self._body is not None:
+            # The body's end is the connection's; or, an early answer: the rest of the request's
+            # body is not waited for.
+            self._keep_alive = False
+        self._chunking = is_chunked(framing)
+        if self._chunking and data:
+            data = encode_chunk(data)
+        self._write(
+            write_head(head, framing, self.request_id, request.minor, self._keep_alive) + data
+        )
         if last:
-            self._account(status, "")
+            self._account(head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -467,12 +435,6 @@ class ClientConnection:
         if body.done:
             self._ahead, self._rest = body.rest, b""
         return body.done
-
-    def _connection_line(self, minor: int) -> bytes:
-        """The end of a head: the line end of the field before, Connection, the empty line."""
-        if not self._keep_alive:
-            return b"\r\nConnection: close\r\n\r\n"
-        return b"\r\n\r\n" if minor else b"\r\nConnection: keep-alive\r\n\r\n"
 
     def _write(self, wire: bytes) -> None:
         if self._state != State.CLOSING:
