@@ -16,12 +16,13 @@ from collections.abc import Iterator
 
 from gwd.config.snapshot import Snapshot
 from gwd.controller.checks import Change, Checks, Plan, plan
-from gwd.controller.events import report
 from gwd.process.child import Child
 from gwd.process.control import Control
+from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
 from gwd.segment.endpoints import EndpointTable
 
+LOG = EventLog()
 BROKEN = 70
 """EX_SOFTWARE of sysexits.h: exit status after a fault of ours."""
 
@@ -79,7 +80,7 @@ class Controller:
 
 
 def _changed(change: Change) -> None:
-    report(
+    LOG(
         "info" if change.up else "warning",
         str(change),
         upstream=change.upstream,

@@ -27,8 +27,8 @@ import msgpack
 
 from gwd.process.child import WORKER, Child
 from gwd.process.control import MAX_MESSAGE
+from gwd.process.events import Log
 from gwd.segment.processes import ProcessTable
-from gwd.supervisor.events import Log
 from gwd.supervisor.hung import hung
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.respawn import Respawn

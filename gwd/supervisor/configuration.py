@@ -22,13 +22,13 @@ from typing import Any
 
 from gwd.config.snapshot import Snapshot
 from gwd.process.child import WORKER
+from gwd.process.events import Log
 from gwd.segment.board import Board
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.memory import Segment
 from gwd.segment.metrics import RouteMetrics
 from gwd.supervisor.children import ChildProcess, Children
 from gwd.supervisor.cores import usable_cores
-from gwd.supervisor.events import Log
 from gwd.supervisor.listeners import BindError, Listeners
 from gwd.supervisor.loading import Loader, Loading, Outcome
 from gwd.supervisor.poller import Poller

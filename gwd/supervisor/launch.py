@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 from gwd.process.child import CONTROLLER, WORKER
+from gwd.process.events import EventLog
 from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import CONTROLLER as CONTROLLER_CODE
 from gwd.segment.processes import WORKER as WORKER_CODE
 from gwd.supervisor.children import Entry
 from gwd.supervisor.configuration import Configuration, worker_count
-from gwd.supervisor.events import EventLog
 from gwd.supervisor.listeners import BindError, Listeners
 from gwd.supervisor.loading import Loader, Loading
 from gwd.supervisor.pidfile import AlreadyRunning, PidFile, path_for_daemon

@@ -31,11 +31,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gwd.process.child import CONTROLLER, WORKER, Child
+from gwd.process.events import Log
 from gwd.segment.memory import Segment
 from gwd.segment.processes import ProcessTable
 from gwd.supervisor.children import ChildProcess, Children, Entry, Seat
 from gwd.supervisor.configuration import Configuration
-from gwd.supervisor.events import Log
 from gwd.supervisor.hung import LATE_TICK
 from gwd.supervisor.listeners import Listeners
 from gwd.supervisor.poller import Poller

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import heapq
-import sys
 import traceback
 from collections.abc import Iterator
 
@@ -21,6 +20,7 @@ from gwd.clock import TICK, Clock
 from gwd.config.snapshot import Snapshot
 from gwd.process.child import Child
 from gwd.process.control import Control
+from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
@@ -40,7 +40,7 @@ SPARE = 64
 when it is reached."""
 
 COMPLAIN_EVERY = 10.0
-"""Seconds between two complaints on stderr."""
+"""Seconds between two complaints in the log."""
 
 
 class Worker:
@@ -58,6 +58,7 @@ class Worker:
         self._endpoints = EndpointTable(child.segment)
         self._open = OpenConnections(child.segment, child.column)
         self._next: Tables | None = None
+        self._events = EventLog()
         self._complained_at = float("-inf")
         self._control = Control(self.loop, child, self)
         self._log = AccessLog(child.snapshot.server.access_log)
@@ -184,13 +185,13 @@ class Worker:
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
-        self._complain(f"internal error at request {request_id}\n{traceback.format_exc()}")
+        self._complain("internal error", request_id=request_id, trace=traceback.format_exc())
 
-    def _complain(self, text: str) -> None:
-        """Say it on stderr, but no kind of trouble may fill the disk: once in a while."""
+    def _complain(self, event: str, **fields: str) -> None:
+        """Log it, but no kind of trouble may fill the disk: once in a while."""
         if self.clock.now - self._complained_at > COMPLAIN_EVERY:
             self._complained_at = self.clock.now
-            print(f"gwd: {text}", file=sys.stderr, flush=True)
+            self._events("error", event, **fields)
 
     def serving(self) -> bool:
         """What a readiness probe is told."""

@@ -1,8 +1,9 @@
-"""The daemon's own log: one JSON object a line on stderr, for people and for machines.
+"""The log of the daemon and its children: one JSON object a line on stderr, for people and for
+machines.
 
 A line is one write(2) of at most 4,096 bytes, so that lines of several processes on one pipe do
 not mix, and is written only when the reader has room: a log reader that stands still must not
-stop the supervisor. What is left out for that is counted and said in the next line.
+stop a process. What is left out for that is counted and said in the next line.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def line(level: str, event: str, fields: dict[str, object]) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     limit = MAX_FIELD
     while True:
-        record: dict[str, object] = {"ts": now, "level": level, "msg": event}
+        record: dict[str, object] = {"ts": now, "level": level, "msg": _cut(event, limit)}
         record.update({name: _cut(value, limit) for name, value in fields.items()})
         text = json.dumps(record, ensure_ascii=True, default=str).encode() + b"\n"
         if len(text) <= MAX_LINE or limit < 8:
