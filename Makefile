@@ -26,9 +26,9 @@ floors: $(VENV)/ready-test
 tests: $(VENV)/ready-test
 	$(BIN)/pytest
 
-# The long runs: soaks, races and fuzzing at full length. Half an hour or more.
+# Everything at full length: soaks, races and fuzzing too. Half an hour or more.
 prove: $(VENV)/ready-test
-	$(BIN)/pytest -m slow --timeout 3600
+	GWD_PROVE=1 $(BIN)/pytest --timeout 3600
 
 # What a request costs beside the peers that are installed (wrk is needed).
 compare: $(VENV)/ready-test
