@@ -130,10 +130,13 @@ _NEVER_KNOWN = frozenset(
         b"if-match",
         b"if-modified-since",
         b"if-none-match",
+        b"proxy-authorization",
         b"range",
         b"referer",
         b"traceparent",
         b"tracestate",
+        b"x-api-key",
+        b"x-auth-token",
         b"x-forwarded-for",
         b"x-request-id",
     )
@@ -215,7 +218,12 @@ class Field:
 def learn(line: bytes, field: Field, policy: GatePolicy) -> None:
     """Remember the verdict on `line`, if it is likely to come again and no secret (PERFORMANCE:
     a field that changes every time would only push the useful ones out)."""
-    if len(line) <= MOST_KNOWN_LINE and field.name not in _NEVER_KNOWN and line.isascii():
+    if (
+        len(line) <= MOST_KNOWN_LINE
+        and field.name not in _NEVER_KNOWN
+        and line.isascii()
+        and resemble(field.name) not in _NEVER_KNOWN  # a secret under an odd spelling is still one
+    ):
         if len(policy.known) >= MOST_KNOWN:
             policy.known.clear()
         policy.known[line] = field

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwd.http.fields import GatePolicy, Kind, judge
+from gwd.http.fields import MOST_KNOWN, MOST_KNOWN_LINE, GatePolicy, Kind, judge, learn
 from gwd.http.problem import Refusal
 from gwd.http.scan import is_clean
 
@@ -250,3 +250,24 @@ def test_whatever_is_forwarded_is_one_clean_line(name: bytes, policy: GatePolicy
         assert is_clean(line)
         assert line.count(b"\r\n") == 1
         assert line.lower().translate(bytes.maketrans(b"_.~!", b"----")) != b"x-user-id: v\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b"Authorization", b"cookie", b"Proxy-Authorization", b"X-Api-Key", b"x_auth_token"]
+)
+def test_a_line_with_a_secret_is_not_remembered(name: bytes) -> None:
+    policy = GatePolicy()
+    line = name + b": s3cret"
+    learn(line, judge(line, policy), policy)
+    assert not policy.known
+
+
+def test_sec_17_remembered_lines_are_bounded() -> None:
+    policy = GatePolicy()
+    for number in range(MOST_KNOWN + 10):
+        line = b"X-A: %d" % number
+        learn(line, judge(line, policy), policy)
+    assert len(policy.known) == 10
+    long = b"X-A: " + b"x" * MOST_KNOWN_LINE
+    learn(long, judge(long, policy), policy)
+    assert long not in policy.known
