@@ -299,6 +299,28 @@ def test_what_is_read_h11_reads_alike(data: bytes) -> None:
         assert read_by_h11(data) == ours
 
 
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A good body, in which a few bytes were replaced, put in or taken out."""
+    payload = draw(st.lists(st.binary(min_size=1, max_size=20), max_size=4))
+    trailers = draw(st.sampled_from([b"", b"X: y\r\n"]))
+    data = b"".join(map(encode_chunk, payload)) + b"0\r\n" + trailers + b"\r\n"
+    signs = st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b";", b"0", b"f", b"\x00", b"\xff"])
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(signs) + data[at + draw(st.integers(0, 2)) :]
+    return data
+
+
+@settings(max_examples=200, deadline=None)
+@given(mutated())
+def test_sec_05_what_is_read_of_mutations_h11_reads_alike(data: bytes) -> None:
+    ours = read([data])
+    assert read(bytewise(data)) == ours
+    if ours[0] != "refused":
+        assert read_by_h11(data) == ours
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=20), st.binary(max_size=5))
 def test_what_is_written_in_chunks_is_read_back(payload: list[bytes], rest: bytes) -> None:
