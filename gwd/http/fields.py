@@ -125,8 +125,6 @@ _NEVER_KNOWN = frozenset(
         b"authorization",
         b"cookie",
         b"content-length",
-        b"proxy-authorization",
-        b"x-api-key",
         b"if-match",
         b"if-modified-since",
         b"if-none-match",
