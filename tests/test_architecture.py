@@ -47,3 +47,26 @@ def test_the_floors_are_those_that_are_held() -> None:
         for line in drawn.splitlines()
     ]
     assert shown == held
+
+
+def test_the_tree_holds_every_module() -> None:
+    """Indented lines below a room's name; several names may share a line of single words."""
+    tree = PAGE.partition("### The tree")[2].partition("```\n")[2].partition("```")[0]
+    named: set[str] = set()
+    rooms: list[str] = []
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        text = line.strip()
+        name, *more = re.split(r" {2,}", text)
+        del rooms[depth:]
+        if name.endswith("/"):
+            rooms.append(name.rstrip("/"))
+            continue
+        names = [name, *more] if all(" " not in word for word in more) and more[1:] else [name]
+        named |= {"/".join([*rooms, each]) for each in names}
+    there = {
+        str(path.relative_to(ROOT / "gwd").with_suffix(""))
+        for path in (ROOT / "gwd").rglob("*.py")
+        if not path.name.startswith("__")
+    }
+    assert named == there
