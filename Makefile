@@ -24,7 +24,7 @@ floors: $(VENV)/ready-test
 	$(BIN)/lint-imports
 
 tests: $(VENV)/ready-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 # Everything at full length: soaks, races and fuzzing too. Half an hour or more.
 prove: $(VENV)/ready-test

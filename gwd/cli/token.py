@@ -222,7 +222,7 @@ def _when(instant: Any, now: float) -> str | None:
 def _span(seconds: float) -> str:
     left = round(abs(seconds))
     for unit, name in ((86400, "d"), (3600, "h"), (60, "m")):
-        if left >= unit:
+        if round(left / unit, 1) >= 1:  # 59.9 minutes are an hour, not "60 m"
             text = f"{left / unit:.1f}".removesuffix(".0") + f" {name}"
             break
     else:

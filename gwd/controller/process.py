@@ -32,6 +32,7 @@ class Controller:
         self._loop = new_loop()
         self._table = EndpointTable(child.segment)
         self._status = 0
+        self._ended = False
         self._next: Plan | None = None
         self._plan = plan(child.snapshot, self._table.find)
         self._checks = Checks(self._loop, self._table, _changed, self._broken)
@@ -42,6 +43,7 @@ class Controller:
         self._loop.call_soon(self._control.ready)
         try:
             self._loop.run_forever()
+            self._ended = True
             ending = self._checks.stop()
             if ending:
                 self._loop.run_until_complete(asyncio.wait(ending))
@@ -68,7 +70,8 @@ class Controller:
         self.stop()
 
     def stop(self) -> None:
-        self._loop.stop()
+        if not self._ended:  # what ends the checks then runs to its own end
+            self._loop.stop()
 
     def reopen_logs(self) -> None:
         """It has none: its lines go to stderr."""
