@@ -24,9 +24,9 @@ from fuzz.upstream import Hostile, Taken, Upstream, hostile, token
 from rig.configs import config, upstream
 from rig.gateway import COMPLAINTS, Gateway
 
-TOGETHER = 96
+TOGETHER = 384
 """Hostile clients at once; that many executions are a batch."""
-CITIZENS = 2
+CITIZENS = 4
 WARM = 3000
 """Executions after which memory is taken to be what it takes."""
 MOST_GROWTH = 48 << 20
@@ -66,7 +66,7 @@ _SERVER = (
     'head_timeout = "2s"',
     'body_timeout = "2s"',
 )
-_UPSTREAM = ('response_timeout = "1s"', 'stream_idle = "1s"')
+_UPSTREAM = ('response_timeout = "300ms"', 'stream_idle = "300ms"')
 
 
 @dataclass

@@ -18,7 +18,7 @@ from fuzz.upstream import token
 
 from gwd.upstream.connection import reset
 
-SILENCE = 0.04
+SILENCE = 0.05
 """Seconds without a byte after which a hostile client has heard enough, if it got an answer."""
 PATIENCE = 8.0
 """Seconds after which a client that was told nothing at all is reported."""
@@ -52,7 +52,7 @@ def attack(seed: int, number: int) -> Attack:
     """Execution `number`."""
     chance = Random(f"{seed}:{number}")
     address = address_of(number)
-    kind = chance.choices(("request", "response", "pieces"), (70, 20, 10))[0]
+    kind = chance.choices(("request", "response", "pieces"), (60, 30, 10))[0]
     if kind == "request":
         stream, method = _requests(chance, number), ""
         end = chance.choices(("wait", "finish", "reset"), (80, 10, 10))[0]
@@ -73,7 +73,7 @@ def _requests(chance: Random, number: int) -> bytes:
             one = chance.choice(_PUBLIC)
             if b"host:" not in one.lower() and chance.random() < 0.8:
                 one = one.replace(b"\r\n", b"\r\nHost: gw.test\r\n", 1)
-        if chance.random() < 0.75:
+        if chance.random() < 0.6:
             one = mutate(one, chance, _PUBLIC)
         found.append(one.replace(b"{id}", b"%d-%d" % (number, part)))
     stream = b"".join(found)
@@ -211,7 +211,7 @@ class Citizen:
                 self.posts_failed += 1
             elif status != 200 or said != f"{secret} {method} {target}".encode():
                 complaints.append(f"a well-behaved {method} {target} got {status} {said!r}")
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.005)
         if hearing is not None:
             hearing.transport.abort()
 

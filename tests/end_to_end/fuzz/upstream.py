@@ -72,13 +72,13 @@ def hostile(seed: int, number: int, secret: str, *, small: bool) -> Hostile:
     chance = Random(f"{seed}:{number}:response")
     sources = [each.replace(b"{id}", secret.encode()) for each in RESPONSES]
     wire = chance.choice(sources)
-    if chance.random() < 0.9:
+    if chance.random() < 0.8:
         wire = mutate(wire, chance, sources)
-    if chance.random() < 0.15:
+    if chance.random() < 0.3:
         wire += chance.choice(sources)
     if small:
         wire = wire[:12000]
-    end = chance.choices(("close", "reset", "keep"), (75, 10, 15))[0]
+    end = chance.choices(("close", "reset", "keep"), (45, 10, 45))[0]
     return Hostile(wire, end, tuple(pieces(wire, chance)))
 
 
