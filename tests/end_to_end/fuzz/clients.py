@@ -18,8 +18,10 @@ from fuzz.upstream import token
 
 from gwd.upstream.connection import reset
 
-SILENCE = 0.05
-"""Seconds without a byte after which a hostile client has heard enough, if it got an answer."""
+SILENCE = 0.06
+"""Seconds without a byte after which a hostile client has heard enough, if it was answered."""
+FIRST = 0.4
+"""As long it waits for an answer to what may be no whole request, or has no whole answer."""
 PATIENCE = 8.0
 """Seconds after which a client that was told nothing at all is reported."""
 _PUBLIC = public()
@@ -144,8 +146,8 @@ async def open_one(gateway: tuple[str, int], address: str) -> Hearing:
     return hearing
 
 
-async def execute(gateway: tuple[str, int], attack: Attack) -> Heard:
-    """Send what `attack` is, and listen."""
+async def execute(gateway: tuple[str, int], attack: Attack, *, answered: bool) -> Heard:
+    """Send what `attack` is, and listen. `answered`: there must be an answer, or an end."""
     hearing = await open_one(gateway, attack.address)
     transport = hearing.transport
     for piece in attack.pieces:
@@ -161,20 +163,19 @@ async def execute(gateway: tuple[str, int], attack: Attack) -> Heard:
         transport.write_eof()
     silent = False
     while not hearing.ended:
-        if await hearing.news(SILENCE if _quiet(hearing, attack) else PATIENCE):
-            continue
-        if not _quiet(hearing, attack):
-            silent = attack.kind != "request"
-        break
+        if hearing.received:
+            patience = SILENCE
+        else:
+            patience = PATIENCE if answered else FIRST
+        if not await hearing.news(patience):
+            silent = answered and not hearing.received
+            break
     heard = Heard(bytes(hearing.received), hearing.ended or "open", silent)
-    transport.abort()
+    if hearing.ended:
+        transport.abort()
+    else:
+        reset(transport)  # after a mere FIN the gateway would go on waiting for an answer
     return heard
-
-
-def _quiet(hearing: Hearing, attack: Attack) -> bool:
-    """Whether silence means that there is nothing more to hear: always for mutated requests, which
-    may be unfinished; for whole ones only once something was said."""
-    return attack.kind == "request" or bool(hearing.received)
 
 
 @dataclass

@@ -45,7 +45,7 @@ class Taken:
 
 @dataclass
 class Wire:
-    """What came over one connection since the last look: whole requests, then `tail`."""
+    """What came over one connection since it was last judged: whole requests, then `tail`."""
 
     whole: list[bytes] = field(default_factory=list)
     tail: bytearray = field(default_factory=bytearray)
@@ -90,6 +90,7 @@ class Upstream:
         self.by_pieces = by_pieces
         self.wires: list[Wire] = []
         self.taken: list[Taken] = []
+        self.open: set[asyncio.Transport] = set()
         self.port = 0
         self.script: Callable[[bytes, str], Hostile | None] = lambda target, address: None
         self._serial = 0
@@ -103,6 +104,8 @@ class Upstream:
     def close(self) -> None:
         assert self._server is not None
         self._server.close()
+        for transport in tuple(self.open):
+            transport.abort()
 
     def take(self, raw: bytes, head: bytes, body: bytes) -> Taken:
         self._serial += 1
@@ -117,13 +120,6 @@ class Upstream:
         self.taken.append(taken)
         return taken
 
-    def forget(self) -> None:
-        """A new batch begins. What is unfinished on a living connection stays."""
-        self.taken.clear()
-        for wire in self.wires:
-            wire.whole.clear()
-        self.wires = [w for w in self.wires if not (w.ended or w.closing)]
-
 
 class _Connection(asyncio.Protocol):
     def __init__(self, upstream: Upstream) -> None:
@@ -133,10 +129,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._upstream.open.add(self._transport)
         self._upstream.wires.append(self._wire)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wire.ended = True
+        self._upstream.open.discard(self._transport)
         if self._playing is not None:
             self._playing.cancel()
 
