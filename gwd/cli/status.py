@@ -54,7 +54,7 @@ def gather(daemon: Daemon) -> dict[str, Any]:
     """Everything about `daemon` as plain values; durations in seconds."""
     import gwd
     from gwd.segment.board import NONE, OK, REFUSED, RUNNING
-    from gwd.segment.processes import LIMITED, ProcessTable
+    from gwd.segment.processes import LIMITED, LOG_DROPPED, ProcessTable
 
     now_ns = time.monotonic_ns()
     board = daemon.board.read()
@@ -79,6 +79,7 @@ def gather(daemon: Daemon) -> dict[str, Any]:
         "workers_wanted": daemon.found.workers,
         "processes": _processes(table, now_ns),
         "limited": table.total(LIMITED),
+        "log_lines_dropped": table.total(LOG_DROPPED),
         "upstreams": upstreams,
         "routes": routes,
         "total": {
@@ -206,6 +207,8 @@ def render(found: Mapping[str, Any]) -> str:
         f"total {total['requests']} requests  {_shares(total)}in flight {total['in_flight']}  "
         f"connections {total['connections']}  limited {found['limited']}",
     ]
+    if found["log_lines_dropped"]:
+        lines.append(f"access-log lines dropped {found['log_lines_dropped']}")
     if reload == "refused":
         lines += [f"  {line}" for line in found["reload"]["message"].splitlines()]
     lines += ["", *_table(_PROCESS_COLUMNS, map(_process_cells, found["processes"]))]

@@ -21,6 +21,8 @@ _PID, _ROLE, _SLOT, _STATE, _GENERATION, _HEARTBEAT, _STARTED, _CONNECTIONS = ra
 _GAUGES = (_STATE, _GENERATION, _HEARTBEAT, _CONNECTIONS)
 ALLOWED, LIMITED, EVICTED, COARSE, TRACKED = range(8, 13)
 """Cumulative counts of the limiter."""
+LOG_DROPPED = 13
+"""Access-log lines lost because nobody took them. Cumulative."""
 
 
 class NoColumn(RuntimeError):

@@ -21,6 +21,7 @@ from gwd.clock import Clock
 from gwd.config import snapshot as plain
 from gwd.segment.endpoints import (
     CONNECTIONS,
+    EWMA_US,
     FAILURES,
     IN_FLIGHT,
     REQUESTS,
@@ -104,7 +105,8 @@ class Endpoint:
         self._row = table.find(table_name(upstream.name, endpoint.address))
         self._words = table.words
         cells = [table.cell(self._row, column, c) for c in (IN_FLIGHT, REQUESTS, FAILURES)]
-        self._cells = (*cells, table.cell(self._row, column, CONNECTIONS))
+        cells += [table.cell(self._row, column, c) for c in (CONNECTIONS, EWMA_US)]
+        self._cells = tuple(cells)
         self._requests = self._words[self._cells[1]]
         self._failures = self._words[self._cells[2]]
         self._seen_health = table.health(self._row).state
@@ -138,6 +140,14 @@ class Endpoint:
     def left(self) -> None:
         self.active -= 1
         self._words[self._cells[0]] = self.active
+
+    def answered(self, seconds: float) -> None:
+        """A request sent to it got its answer's head after so long."""
+        cell = self._cells[4]
+        before = self._words[cell]
+        # The first one counts whole; later ones move the average by an eighth.
+        now = int(seconds * 1e6)
+        self._words[cell] = now if not before else before + (now - before >> 3)
 
     def failed(self) -> None:
         self._failures += 1
@@ -287,7 +297,7 @@ class Endpoint:
         self.retired = True
         for cell in (self._cells[0], self._cells[3]):
             self._words[cell] = 0
-        self._words, self._cells = memoryview(bytearray(32)).cast("Q"), (0, 1, 2, 3)
+        self._words, self._cells = memoryview(bytearray(40)).cast("Q"), (0, 1, 2, 3, 4)
         for connection in list(self._idle):
             connection.close()
 

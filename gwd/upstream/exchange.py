@@ -21,6 +21,7 @@ Moves and retries are bounded: by the number of endpoints + 1, by `retries`, by 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from enum import IntEnum
 from typing import Protocol
@@ -93,6 +94,7 @@ class Exchange:
         "_replayable",
         "_retries",
         "_retrying",
+        "_sent_at",
         "_start",
         "_tail",
         "_tried",
@@ -158,6 +160,7 @@ class Exchange:
         self._moves = 0
         self._retries = 0
         self._retrying = False
+        self._sent_at = 0.0
         upstream.active += 1
 
     # the sink's side
@@ -261,6 +264,7 @@ class Exchange:
     def _await_answer(self, connection: Connection) -> None:
         if self.state == State.SENDING:
             self.state = State.AWAITING
+            self._sent_at = time.monotonic()
             connection.arm(
                 min(self._clock.now + self.config.response_timeout + TICK, self._deadline)
             )
@@ -303,6 +307,8 @@ class Exchange:
                 connection.abort()
             self._retry()
             return
+        if self.state == State.AWAITING and self.endpoint is not None:
+            self.endpoint.answered(time.monotonic() - self._sent_at)
         self.state = State.ANSWERING
         self._held.clear()
         sink = self.sink

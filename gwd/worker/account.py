@@ -24,21 +24,31 @@ MOST_FIELD = 2048
 
 _LINE = (
     '{"ts":"%s.%03dZ","level":"info","msg":"request","request_id":"%s","client_ip":"%s",'
-    '"remote_ip":"%s","method":%s,"host":%s,"path":%s,"proto":"HTTP/1.%d","status":%d,'
+    '"remote_ip":"%s","method":"%s","host":"%s","path":"%s","proto":"HTTP/1.%d","status":%d,'
     '"bytes_in":%d,"bytes_out":%d,"duration":%.6f,"upstream_duration":%s,"route":%s,'
     '"upstream":%s,"endpoint":"%s","attempts":%d,"reason":"%s","sub":%s,"user_agent":%s}\n'
 )
 
 
 class Account:
-    __slots__ = ("_agent", "_agent_json", "_column", "_log", "_metrics", "_second", "_second_text")
+    __slots__ = (
+        "_agent",
+        "_agent_json",
+        "_column",
+        "_metrics",
+        "_names",
+        "_second",
+        "_second_text",
+        "log",
+    )
 
     def __init__(self, metrics: RouteMetrics, column: int, log: AccessLog) -> None:
         self._metrics = metrics
         self._column = column
-        self._log = log
+        self.log = log
         self._second = 0
         self._second_text = ""
+        self._names: dict[str, str] = {}
         self._agent: bytes | None = None
         self._agent_json = '""'
 
@@ -48,8 +58,8 @@ class Account:
         route = client.route
         row = client.tables.unrouted_row if route is None else route.metrics_row
         self._metrics.record(row, self._column, status, duration)
-        if self._log.enabled:
-            self._log.lines.append(self._line(client, status, reason, duration))
+        if self.log.enabled:
+            self.log.lines.append(self._line(client, status, reason, duration))
 
     def _line(self, client: ClientConnection, status: int, reason: str, duration: float) -> str:
         wall = time.time()
@@ -60,7 +70,7 @@ class Account:
         head, route, pending = client.head, client.route, client.pending
         upstream, endpoint, attempts, waited = '""', "", 0, "null"
         if isinstance(pending, Exchange):
-            upstream = _text(pending.config.name)
+            upstream = self._name(pending.config.name)
             endpoint, attempts = pending.served_by, pending.attempts
             if client.answered_ns:
                 waited = f"{(client.answered_ns - client.started_ns) / 1e9:.6f}"
@@ -70,9 +80,10 @@ class Account:
             client.request_id,
             client.visitor.ip,
             client.peer.ip,
-            '""' if head is None else _text(head.method),
-            '""' if head is None else _text(head.host),
-            '""' if head is None else _text(head.path),
+            # The gate lets nothing into these three that JSON would have to escape.
+            "" if head is None else head.method,
+            "" if head is None else head.host,
+            "" if head is None else head.path[:MOST_FIELD],
             1 if head is None else head.minor,
             status,
             client.bytes_in,
@@ -84,9 +95,16 @@ class Account:
             endpoint,
             attempts,
             reason,
-            _text(client.subject),
+            _text(client.subject) if client.subject else '""',
             '""' if head is None else self._user_agent(head.user_agent),
         )
+
+    def _name(self, name: str) -> str:
+        """A name from the config as JSON."""
+        text = self._names.get(name)
+        if text is None:
+            text = self._names[name] = _text(name)
+        return text
 
     def _user_agent(self, value: bytes | None) -> str:
         """As JSON; the latest is remembered, for clients come in swarms of one kind."""

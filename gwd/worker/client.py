@@ -88,6 +88,8 @@ class ClientConnection:
         "status",
         "subject",
         "tables",
+        "telling",
+        "told",
         "visitor",
     )
 
@@ -119,6 +121,9 @@ class ClientConnection:
         self.head: RequestHead | None = None
         self.tables: Tables = worker.tables
         self.route: Route | None = None
+        self.told: tuple[bytes, int] | None = None
+        self.telling = b""
+        """What upstreams are told about this client, as long as its Host is `told`."""
         self.request_id = ""
         self.subject = ""
         self.started_ns = 0
@@ -236,6 +241,7 @@ class ClientConnection:
         self.request_id = ""
         self.subject = ""
         self.started_ns = time.monotonic_ns()
+        self.answered_ns = 0
         self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -526,6 +532,7 @@ class ClientConnection:
     def retable(self, tables: Tables) -> None:
         """A new config is in force, from the next request on."""
         self._reader.policy = tables.gate
+        self.told = None
         self.peer = tables.visitor(self.peer.ip)
 
     def buffered(self) -> int:

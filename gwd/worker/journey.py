@@ -236,15 +236,18 @@ class Journey:
     def _added_lines(self, client: ClientConnection, request: Request) -> bytes:
         """What the gateway itself says to the upstream about the request."""
         head = request.head
-        forwarding = forwarding_lines(
-            client.peer.ip,
-            client.peer.trusted,
-            "http",
-            head,
-            client.tables.snapshot.server.forwarded,
-        )
+        key = (head.authority, head.minor)
+        if client.peer.trusted or client.told != key:
+            client.telling = forwarding_lines(
+                client.peer.ip,
+                client.peer.trusted,
+                "http",
+                head,
+                client.tables.snapshot.server.forwarded,
+            )
+            client.told = key
         trace = head.traceparent
         if trace is None:
             trace = self._identity.traceparent()
         own = b"X-Request-Id: %b\r\ntraceparent: %b\r\n" % (client.request_id.encode(), trace)
-        return b"".join((forwarding, own, *request.added))
+        return b"".join((client.telling, own, *request.added))

@@ -25,7 +25,7 @@ from gwd.process.loop import new_loop
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
-from gwd.segment.processes import ProcessTable
+from gwd.segment.processes import LOG_DROPPED, ProcessTable
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
@@ -57,7 +57,10 @@ class Worker:
         self._processes = ProcessTable(child.segment)
         self._endpoints = EndpointTable(child.segment)
         self._open = OpenConnections(child.segment, child.column)
+        self._words = child.segment.words
+        self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
         self._next: Tables | None = None
+        self._next_log: AccessLog | None = None
         self._events = EventLog()
         self._complained_at = float("-inf")
         self._control = Control(self.loop, child, self)
@@ -127,6 +130,9 @@ class Worker:
             self._keep_budget()
         if self._log.enabled:
             self._log.flush()
+            if self._log.dropped:
+                self._words[self._dropped_cell] += self._log.dropped
+                self._log.dropped = 0
 
     def _keep_budget(self) -> None:
         """Hold `buffer_budget`: the connections that make us hold most are ended first."""
@@ -204,6 +210,8 @@ class Worker:
         for upstream in snapshot.upstreams:
             for endpoint in upstream.endpoints:
                 self._endpoints.find(table_name(upstream.name, endpoint.address))
+        if snapshot.server.access_log != self.settings.access_log:
+            self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
         self._next = tables
 
@@ -211,10 +219,17 @@ class Worker:
         assert self._next is not None
         tables, self._next = self._next, None
         self._install(tables)
+        if self._next_log is not None:
+            self._log.close()
+            self._log, self._next_log = self._next_log, None
+            self.account.log = self._log
         gc.freeze()
 
     def abort(self) -> None:
         self._next = None
+        if self._next_log is not None:
+            self._next_log.close()
+            self._next_log = None
 
     def reopen_logs(self) -> None:
         self._log.reopen()
