@@ -37,7 +37,7 @@ def test_least_requests_avoids_the_busy_one(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
     busy, free = upstream("busy"), upstream("free")
-    busy.on("/slow", Pause(2), response(b"slow"))
+    busy.on("/slow", Pause(6), response(b"slow"))
     free.on("/slow", Pause(0.0), response(b"quick"))
     running = gateway(
         config(busy.address, free.address, app=('balance = "least_requests"',)), workers=1
