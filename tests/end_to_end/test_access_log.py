@@ -142,3 +142,19 @@ def test_it_can_be_switched_off(
     assert connect(running).get("/x").status == 200
     assert running.stop() == 0
     assert running.log() == []
+
+
+def test_a_reload_moves_the_log(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect, tmp_path: Path
+) -> None:
+    up = upstream()
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    running = gateway(config(up.address, server=(f'access_log = "{first}"',)))
+    client = connect(running)
+    assert client.get("/one").status == 200
+    assert until(lambda: first.exists() and "/one" in first.read_text())
+    moved = config(up.address, server=(f'access_log = "{second}"',))
+    assert running.reload(moved).returncode == 0
+    assert client.get("/two").status == 200
+    assert until(lambda: second.exists() and "/two" in second.read_text())
+    assert "/two" not in first.read_text()
