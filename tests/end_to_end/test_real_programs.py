@@ -83,7 +83,7 @@ def _nginx_has_dav() -> bool:
 def test_wrk_sees_no_error(gateway: StartGateway, nginx: StartNginx) -> None:
     wrk = program("wrk")
     running = gateway(config(nginx().address, server=('access_log = "off"',)), workers=1)
-    seconds = amount(2, 10)
+    seconds = amount(1, 10)
     done = subprocess.run(
         [wrk, "-t1", "-c64", f"-d{seconds}s", f"{running.url}/hello"],
         capture_output=True,

@@ -56,7 +56,7 @@ def test_no_read_costs_much(
 def test_a_thousand_silent_and_slow_clients_harm_nobody(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
-    running = gateway(config(upstream().address, server=('head_timeout = "3s"',)))
+    running = gateway(config(upstream().address, server=('head_timeout = "2s"',)))
     (worker,) = running.workers()
     before = rss(worker)
     slow = [connect(running) for _ in range(1000)]

@@ -148,7 +148,7 @@ def test_503_when_the_queue_is_full(
                 "max_connections = 1",
                 "max_pending = 1",
                 'pending_timeout = "300ms"',
-                'response_timeout = "2s"',
+                'response_timeout = "1s"',
                 "retries = 0",
             ),
         )

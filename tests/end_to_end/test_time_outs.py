@@ -36,6 +36,7 @@ def test_head_timeout_is_absolute(
     for late in (slow, second):
         answer = late.response()
         assert (answer.status, answer.closes) == (408, True)
+        late.finish_sending()
         assert late.end() == "closed"
     drip.join()
 
@@ -54,16 +55,17 @@ def test_body_timeout_runs_between_two_reads(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
     up = upstream()
-    running = gateway(config(up.address, server=('body_timeout = "400ms"',)))
+    running = gateway(config(up.address, server=('body_timeout = "300ms"',)))
     steady = connect(running)
     steady.send(request("/x", "Content-Length: 10", method="POST"))
-    steady.send_pieces([b"x"] * 10, 0.1)
+    steady.send_pieces([b"x"] * 10, 0.06)
     assert steady.response("POST").status == 200
     for begins in (request("/x", "Content-Length: 10", method="POST"), CHUNKED):
         stalled = connect(running)
         stalled.send(begins)
         answer = stalled.response("POST")
         assert (answer.status, answer.closes) == (408, True)
+        stalled.finish_sending()
         assert stalled.end() == "closed"
     assert len(up.requests) == 1
     assert until(lambda: not up.unfinished() or all(c.ended for c in up.connections[-2:]))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import h11
 
 PATIENCE = 20.0
+KEPT = 200
 BETWEEN_PIECES = 0.0002
 """Seconds between two pieces, so that the gateway, idle otherwise, reads them one by one."""
 
@@ -47,10 +48,11 @@ class Response:
 
 
 class Broken(Exception):
-    """The connection ended where an answer should have begun or gone on; `how` it ended."""
+    """The connection ended where an answer should have begun or gone on; `how` it ended, and the
+    last KEPT bytes that were `got`."""
 
     def __init__(self, how: str, got: bytes) -> None:
-        super().__init__(f"{how} after {got[-200:]!r}")
+        super().__init__(f"{how} after {got!r}")
         self.how = how
         self.got = got
 
@@ -152,7 +154,7 @@ class Client:
             if event is h11.NEED_DATA:
                 self.buffer = b""
                 if self._more():
-                    seen += self.buffer
+                    seen = (seen + self.buffer)[-KEPT:]
                     parser.receive_data(self.buffer)
                 elif self.ended == "reset" or head is None:
                     raise Broken(self.ended, seen)
