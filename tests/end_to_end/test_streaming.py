@@ -58,6 +58,8 @@ def _drain_and_tell(connection: Connection) -> None:
     head = connection.read_head()
     assert head is not None
     if b"chunked" in head.lower():
+        while not connection.received.endswith(b"\r\n0\r\n\r\n"):
+            connection.more()
         whole = connection.read_request()
         assert whole is not None
         digest = hashlib.sha256(whole.body).hexdigest()
