@@ -164,7 +164,8 @@ class Endpoint:
 
     def acquire(self, exchange: Exchange, fresh: bool) -> None:
         """Give `exchange` a connection now or later (`exchange.assigned`), or fail it
-        (`exchange.unreachable`). `fresh`: not a pooled one."""
+        (`exchange.unreachable`). `fresh`: not a pooled one, even if it has to wait for it."""
+        exchange.fresh = fresh
         if not fresh:
             connection = self._pooled(exchange.idempotent)
             if connection is not None:
@@ -172,6 +173,8 @@ class Endpoint:
                 return
         self.waiting.append(exchange)
         self._connect_for_waiters()
+        if fresh and self._idle and not self._may_open():
+            self._idle[0].close()  # it makes room
 
     def _pooled(self, idempotent: bool) -> Connection | None:
         idle = self._idle
@@ -236,13 +239,28 @@ class Endpoint:
         self._offer(connection)
 
     def _offer(self, connection: Connection) -> None:
-        if self.waiting:
-            self.waiting.popleft().assigned(connection)
-        elif self.retired:
+        exchange = self._waiter(connection)
+        if exchange is not None:
+            if connection.served and not exchange.idempotent and not connection.looks_alive():
+                self.waiting.appendleft(exchange)
+                connection.close()
+            else:
+                exchange.assigned(connection)
+        elif self.retired or (self.waiting and not self._may_open()):
             connection.close()
         else:
             connection.arm(self._clock.now + self.config.keepalive_idle)
             self._idle.append(connection)
+
+    def _waiter(self, connection: Connection) -> Exchange | None:
+        """Take off the queue who waits longest of those whom `connection` may serve."""
+        if not connection.served:
+            return self.waiting.popleft() if self.waiting else None
+        for place, exchange in enumerate(self.waiting):
+            if not exchange.fresh:
+                del self.waiting[place]
+                return exchange
+        return None
 
     def closed(self, connection: Connection) -> None:
         """`connection` is gone, whatever it was doing."""

@@ -105,6 +105,7 @@ class Exchange:
         "config",
         "connection",
         "endpoint",
+        "fresh",
         "host_line",
         "idempotent",
         "method",
@@ -143,6 +144,8 @@ class Exchange:
         """The address of the endpoint chosen last."""
         self.connection: Connection | None = None
         self.endpoint: Endpoint | None = None
+        self.fresh = False
+        """Whether only a connection that has served nobody will do."""
         self.wait_until = NEVER
         """When, waiting for a connection, it has waited long enough."""
         self.stream_idle = config.stream_idle + TICK

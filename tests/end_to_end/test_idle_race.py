@@ -20,18 +20,22 @@ from rig.kinds import StartGateway
 
 SERVER = Path(__file__).parent / "race" / "server.py"
 LONG = [pytest.mark.slow, pytest.mark.timeout(1800)]
-CLIENTS = 8
 
 
-def _race(gateway: StartGateway, asked: list[tuple[str, str]]) -> tuple[Tally, Counter[str]]:
-    """What the clients got, and what the upstream executed."""
+def _race(
+    gateway: StartGateway, number: int, *, clients: int, most_idle: float
+) -> tuple[Tally, Counter[str]]:
+    """What the clients got for `number` GETs and POSTs, and what the upstream executed."""
+    asked = [(method, f"/{n}") for n in range(number) for method in ("GET", "POST")]
     with subprocess.Popen(
-        [sys.executable, str(SERVER), "7"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, str(SERVER), "7", str(most_idle)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         running = gateway(config(f"127.0.0.1:{port}", server=('access_log = "off"',)))
-        tally = ask_all(running.address, asked, clients=CLIENTS, most_pause=0.055)
+        tally = ask_all(running.address, asked, clients=clients, most_pause=1.1 * most_idle)
         told, _ = server.communicate(timeout=20)
     counted = json.loads(told)
     executed = Counter(counted["executed"])
@@ -46,10 +50,7 @@ def _race(gateway: StartGateway, asked: list[tuple[str, str]]) -> tuple[Tally, C
     return tally, executed
 
 
-@pytest.mark.parametrize("number", [1_000, pytest.param(100_000, marks=LONG)])
-def test_no_get_fails_and_no_post_is_executed_twice(gateway: StartGateway, number: int) -> None:
-    asked = [(method, f"/{n}") for n in range(number) for method in ("GET", "POST")]
-    tally, executed = _race(gateway, asked)
+def _check(number: int, tally: Tally, executed: Counter[str]) -> None:
     assert tally.count("GET") == {200: number}
     posts = {each: status for each, status in tally.statuses.items() if each.startswith("POST ")}
     assert set(posts.values()) <= {200, 502}
@@ -57,3 +58,19 @@ def test_no_get_fails_and_no_post_is_executed_twice(gateway: StartGateway, numbe
     assert twice == {}
     dishonest = {each: s for each, s in posts.items() if executed[each] != (s == 200)}
     assert dishonest == {}
+
+
+@pytest.mark.parametrize("number", [1_000, pytest.param(100_000, marks=LONG)])
+def test_no_get_fails_and_no_post_is_executed_twice(gateway: StartGateway, number: int) -> None:
+    _check(number, *_race(gateway, number, clients=8, most_idle=0.05))
+
+
+@pytest.mark.parametrize("number", [2_000, pytest.param(100_000, marks=LONG)])
+def test_a_get_does_not_go_from_one_dying_connection_to_the_next(
+    gateway: StartGateway, number: int
+) -> None:
+    """Many clients, and connections that hardly outlive their answer: what another exchange gives
+    back is no fresh connection."""
+    tally, executed = _race(gateway, number, clients=64, most_idle=0.002)
+    _check(number, tally, executed)
+    assert tally.count("POST")[200] > 0.8 * number

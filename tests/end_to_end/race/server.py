@@ -1,10 +1,10 @@
 """An upstream that is always about to close: a process of its own, to race the gateway in earnest.
 
-It closes each connection after a random idle time of 0 to `MOST_IDLE` seconds behind an answer,
+It closes each connection after a random idle time of 0 to MOST_IDLE seconds behind an answer,
 whatever is on its way to it by then, and counts what it executed by method and target. Run as a
 program it prints its port, serves until its stdin ends, and then prints what it counted as JSON.
 
-    python server.py SEED
+    python server.py SEED MOST_IDLE
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ sys.path.append(str(Path(__file__).parents[1]))
 import uvloop
 from rig.upstream import end_of_message, response
 
-MOST_IDLE = 0.05
-
 
 class Server:
     """What all connections share."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, most_idle: float) -> None:
+        self.most_idle = most_idle
         self.random = random.Random(seed)
         self.executed: Counter[str] = Counter()
         self.connections = 0
@@ -64,7 +63,7 @@ class Racer(asyncio.Protocol):
             self._server.executed[f"{method.decode()} {target.decode()}"] += 1
             self._transport.write(response(target))
         if not buffer:
-            idle = self._server.random.uniform(0, MOST_IDLE)
+            idle = self._server.random.uniform(0, self._server.most_idle)
             self._timer = asyncio.get_running_loop().call_later(idle, self._close)
 
     def _close(self) -> None:
@@ -80,9 +79,9 @@ class Racer(asyncio.Protocol):
             self._timer = None
 
 
-async def main(seed: int) -> None:
+async def main(seed: int, most_idle: float) -> None:
     loop = asyncio.get_running_loop()
-    server = Server(seed)
+    server = Server(seed, most_idle)
     listener = await loop.create_server(lambda: Racer(server), "127.0.0.1", 0)
     print(listener.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
@@ -92,4 +91,4 @@ async def main(seed: int) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(int(sys.argv[1])))
+        runner.run(main(int(sys.argv[1]), float(sys.argv[2])))
