@@ -10,6 +10,7 @@ gateway is a process tree of its own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections import Counter, defaultdict
@@ -45,7 +46,7 @@ upstream = "app"
 
 [[routes]]
 name = "pieces"
-path = "/p/*"
+path = "/hostile/pieces/*"
 methods = {_METHODS}
 upstream = "pieces"
 
@@ -115,7 +116,8 @@ def run(directory: Path, seed: int, numbers: Iterable[int]) -> Report:
 
 
 async def _run(directory: Path, seed: int, numbers: list[int]) -> Report:
-    app, slow = Upstream(seed, by_pieces=False), Upstream(seed, by_pieces=True)
+    serials = itertools.count(1)
+    app, slow = Upstream(serials, by_pieces=False), Upstream(serials, by_pieces=True)
     await app.start()
     await slow.start()
     text = config(
@@ -155,9 +157,10 @@ class _Campaign:
     def _script(self, target: bytes, address: str) -> Hostile | None:
         """What a hostile upstream answers to an attack of that kind, None for a good answer."""
         attack = self._attacks.get(address)
-        if attack is None or target not in (b"/m/%d" % attack.number, b"/p/%d" % attack.number):
+        if attack is None or attack.kind == "request":
             return None
-        return self._hostile(attack)
+        asked = target == f"/hostile/{attack.kind}/{attack.number}".encode()
+        return self._hostile(attack) if asked else None
 
     def _hostile(self, attack: Attack) -> Hostile | None:
         if attack.kind == "request":
@@ -236,11 +239,10 @@ class _Campaign:
         by_address: dict[str, list[Taken]] = defaultdict(list)
         by_serial: dict[int, Taken] = {}
         for each in self._upstreams:
-            taken_here, each.taken = each.taken, []
-            for taken in taken_here:
+            for taken in each.taken:
                 by_address[taken.address].append(taken)
-                if each is self._upstreams[0]:
-                    by_serial[taken.serial] = taken
+                by_serial[taken.serial] = taken
+            each.taken = []
         self._issued |= {token(address).encode() for address in self._attacks}
         issued = self._issued
         for address, unasked in by_address.items():
@@ -249,7 +251,7 @@ class _Campaign:
         for one, said in zip(attacks, heard, strict=True):
             self.report.kinds[one.kind] += 1
             self.report.statuses[said.received[9:12].decode("latin-1") or "none"] += 1
-            taken_of = by_address[one.address]
+            taken_of = sorted(by_address[one.address], key=lambda each: each.serial)
             if said.silent:
                 self._found(one.number, [f"neither answer nor end: {one}"])
             script = self._hostile(one)

@@ -83,12 +83,12 @@ def _requests(chance: Random, number: int) -> bytes:
 
 
 def _good_request(chance: Random, kind: str, number: int) -> tuple[str, bytes]:
+    """A method, and a request that a hostile upstream answers."""
     method = chance.choices(("GET", "HEAD", "POST", "PUT"), (60, 15, 15, 10))[0]
     minor = 1 if chance.random() < 0.85 else 0
     body = "" if method in ("GET", "HEAD") else "hello"
     length = f"Content-Length: {len(body)}\r\n" if body else ""
-    prefix = "m" if kind == "response" else "p"
-    line = f"{method} /{prefix}/{number} HTTP/1.{minor}\r\n"
+    line = f"{method} /hostile/{kind}/{number} HTTP/1.{minor}\r\n"
     return method, (line + "Host: gw.test\r\n" + length + "\r\n" + body).encode()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import cast
@@ -85,15 +85,15 @@ def hostile(seed: int, number: int, secret: str, *, small: bool) -> Hostile:
 class Upstream:
     """One listener. `scripts` is asked what answers a request, None for the good answer."""
 
-    def __init__(self, seed: int, *, by_pieces: bool) -> None:
-        self.seed = seed
+    def __init__(self, serials: Iterator[int], *, by_pieces: bool) -> None:
+        """`serials` numbers the requests of all upstreams of a gateway."""
         self.by_pieces = by_pieces
         self.wires: list[Wire] = []
         self.taken: list[Taken] = []
         self.open: set[asyncio.Transport] = set()
         self.port = 0
         self.script: Callable[[bytes, str], Hostile | None] = lambda target, address: None
-        self._serial = 0
+        self._serials = serials
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -108,7 +108,6 @@ class Upstream:
             transport.abort()
 
     def take(self, raw: bytes, head: bytes, body: bytes) -> Taken:
-        self._serial += 1
         method, target, _ = head.split(b" ", 2)
         addresses = [
             line.partition(b":")[2].strip().decode("latin-1")
@@ -116,7 +115,7 @@ class Upstream:
             if line.lower().startswith(b"x-forwarded-for:")
         ]
         address = addresses[0] if len(addresses) == 1 else f"not one address: {addresses}"
-        taken = Taken(raw, method, target, body, address, self._serial)
+        taken = Taken(raw, method, target, body, address, next(self._serials))
         self.taken.append(taken)
         return taken
 
