@@ -149,7 +149,8 @@ def test_a_reload_moves_the_log(
 ) -> None:
     up = upstream()
     first, second = tmp_path / "first.log", tmp_path / "second.log"
-    running = gateway(config(up.address, server=(f'access_log = "{first}"',)))
+    before = config(up.address, server=(f'access_log = "{first}"',))
+    running = gateway(before)
     client = connect(running)
     assert client.get("/one").status == 200
     assert until(lambda: first.exists() and "/one" in first.read_text())
@@ -158,3 +159,6 @@ def test_a_reload_moves_the_log(
     assert client.get("/two").status == 200
     assert until(lambda: second.exists() and "/two" in second.read_text())
     assert "/two" not in first.read_text()
+    assert running.reload(before).returncode == 0
+    assert client.get("/three").status == 200
+    assert until(lambda: "/three" in first.read_text())
