@@ -170,28 +170,25 @@ def _timed(step: Callable[[], object]) -> float:
 
 def _read_requests(policy: GatePolicy) -> Reader:
     def read(cut: list[bytes]) -> float:
-        """The most that one turn takes, if the read comes at once; else all pieces together."""
+        """The most that `TURN` heads take together, or a head that comes to no end."""
         reader = RequestReader(policy)
+        worst = spent = 0.0
+        heads = 0
 
-        def turn() -> None:
-            nonlocal data
-            for _ in range(TURN):
-                if reader.feed(data) is None:
-                    data = b""
-                    return
-                data = reader.rest
-                if not data:
-                    return
+        def step() -> None:
+            nonlocal data, heads
+            heads += reader.feed(data) is not None
+            data = reader.rest
 
-        total = worst = 0.0
         for data in cut:
             while data:
-                seconds = _timed(turn)
-                worst = max(worst, abs(seconds))
-                total += abs(seconds)
+                seconds = _timed(step)
+                spent += abs(seconds)
                 if seconds < 0:
-                    return worst if len(cut) == 1 else total
-        return worst if len(cut) == 1 else total
+                    return max(worst, spent)
+                if heads == TURN:
+                    worst, spent, heads = max(worst, spent), 0.0, 0
+        return max(worst, spent)
 
     return read
 
