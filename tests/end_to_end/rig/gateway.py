@@ -197,7 +197,11 @@ class Gateway:
         """`gwd reload`, after writing `config` if one is given."""
         if config is not None:
             self.config.write_text(config)
-        return self.command("reload", timeout=60)
+        done = self.command("reload", timeout=60)
+        for pid, before in self._before.items():
+            # A new config may name other files, a log for one; connections it has nothing to do with.
+            before |= Counter({k: n for k, n in kinds(pid).items() if k.startswith("/")})
+        return done
 
     def kill(self, number: int) -> None:
         os.kill(self.pid, number)
