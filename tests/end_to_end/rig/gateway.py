@@ -199,7 +199,7 @@ class Gateway:
             self.config.write_text(config)
         done = self.command("reload", timeout=60)
         for pid, before in self._before.items():
-            # A new config may name other files, a log for one; connections it has nothing to do with.
+            # A new config may name other files: a log, for one. It opens no connections.
             before |= Counter({k: n for k, n in kinds(pid).items() if k.startswith("/")})
         return done
 
