@@ -1,13 +1,15 @@
 """What the supervisor has to tell: which config is in force, and how the last reload ended.
 
-The text of a reload's result takes many words, so it stands behind a sequence that is odd while it
-is written (a seqlock): a reader tries again, a bounded number of times, and never waits for a
-supervisor that was killed in the middle.
+The text of a reload's result takes many words, so everything stands behind a sequence that is odd
+while it is written (a seqlock): a reader tries again, a bounded number of times, and never waits
+for a supervisor that was killed in the middle. Its successor makes the sequence even again.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gwd.segment import layout
@@ -15,11 +17,8 @@ from gwd.segment.memory import Segment
 
 NONE, RUNNING, OK, REFUSED = 0, 1, 2, 3
 
-_SEQUENCE, _PID, _STARTED, _GENERATION, _LOADED, _RELOADS, _STATE = range(7)
-_DIGEST = 8
-_DIGEST_WORDS = 4
-_TEXT = 16
 _TRIES = 100
+_PAUSE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +46,64 @@ class Board:
 
     def loaded(self, generation: int, digest: str) -> None:
         """A config has come into force."""
-        self._write(None, generation, digest)
+        with self._writing():
+            self._put_config(generation, digest)
 
     def reload_begun(self) -> None:
-        self._words[self._start + _STATE] = RUNNING
-        self._words[self._start + _RELOADS] += 1
+        with self._writing():
+            self._words[self._start + layout.BOARD_STATE] = RUNNING
+            self._words[self._start + layout.BOARD_RELOADS] += 1
 
     def reload_done(self, ok: bool, message: str, generation: int, digest: str) -> None:
-        """The reload has ended; `generation` and `digest` are those in force now."""
-        self._write(message, generation, digest)
-        self._words[self._start + _STATE] = OK if ok else REFUSED
+        """The reload has ended; `generation` and `digest` are those in force now.
 
-    def _write(self, message: str | None, generation: int, digest: str) -> None:
+        What of `message` is past 4 KiB is cut off.
+        """
+        with self._writing():
+            self._put_config(generation, digest)
+            self._segment.put_text(
+                self._start + layout.BOARD_TEXT, layout.TEXT_WORDS, message.encode()
+            )
+            self._words[self._start + layout.BOARD_STATE] = OK if ok else REFUSED
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        word = self._start + layout.BOARD_SEQUENCE
+        odd = self._words[word] | 1  # it is odd already if a writer was killed
+        self._words[word] = odd
+        yield
+        self._words[word] = odd + 1
+
+    def _put_config(self, generation: int, digest: str) -> None:
         words, start = self._words, self._start
-        words[start + _SEQUENCE] += 1
-        if words[start + _GENERATION] != generation:
-            words[start + _GENERATION] = generation
-            words[start + _LOADED] = int(time.time())
-        self._segment.put_text(start + _DIGEST, _DIGEST_WORDS, digest.encode())
-        if message is not None:
-            self._segment.put_text(start + _TEXT, layout.TEXT_WORDS, message.encode())
-        words[start + _SEQUENCE] += 1
+        if words[start + layout.BOARD_GENERATION] != generation:
+            words[start + layout.BOARD_GENERATION] = generation
+            words[start + layout.BOARD_LOADED] = int(time.time())
+        self._segment.put_text(start + layout.BOARD_DIGEST, layout.DIGEST_WORDS, digest.encode())
 
     # everybody's side
 
     def read(self) -> BoardView:
-        words, start = self._words, self._start
+        """All of it, of one moment; of several if the supervisor died while it wrote."""
         for _ in range(_TRIES):
-            before = words[start + _SEQUENCE]
-            view = BoardView(
-                supervisor_pid=words[start + _PID],
-                started_ns=words[start + _STARTED],
-                generation=words[start + _GENERATION],
-                loaded_at=words[start + _LOADED],
-                digest=self._segment.text(start + _DIGEST, _DIGEST_WORDS).decode(
-                    "utf-8", "replace"
-                ),
-                sequence=words[start + _RELOADS],
-                state=words[start + _STATE],
-                message=self._segment.text(start + _TEXT, layout.TEXT_WORDS).decode(
-                    "utf-8", "replace"
-                ),
-            )
-            if before % 2 == 0 and words[start + _SEQUENCE] == before:
+            before = self._words[self._start + layout.BOARD_SEQUENCE]
+            view = self._view()
+            if before % 2 == 0 and self._words[self._start + layout.BOARD_SEQUENCE] == before:
                 break
-            time.sleep(0.001)
+            time.sleep(_PAUSE)
         return view
+
+    def _view(self) -> BoardView:
+        words, start, text = self._words, self._start, self._segment.text
+        digest = text(start + layout.BOARD_DIGEST, layout.DIGEST_WORDS)
+        message = text(start + layout.BOARD_TEXT, layout.TEXT_WORDS)
+        return BoardView(
+            supervisor_pid=words[start + layout.BOARD_PID],
+            started_ns=words[start + layout.BOARD_STARTED],
+            generation=words[start + layout.BOARD_GENERATION],
+            loaded_at=words[start + layout.BOARD_LOADED],
+            digest=digest.decode("utf-8", "replace"),
+            sequence=words[start + layout.BOARD_RELOADS],
+            state=words[start + layout.BOARD_STATE],
+            message=message.decode("utf-8", "replace"),
+        )

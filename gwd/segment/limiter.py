@@ -1,210 +1,228 @@
 """Token buckets over all workers, without a lock on the path.
 
-A row of the table is one bucket. It holds the bucket's start E (µs, monotonic) in one word; every
-process has one cell for it, in its own column, which holds E's low 40 bits and a count of what the
-process admitted since. The bucket's level is
+A bucket has a start E (µs, monotonic) in one word; every process has one cell for it, in its own
+column, which holds E's low 40 bits and, in 24 bits, what the process admitted since. In time: a
+request costs `interval` µs, and the backlog of a bucket is
 
-    sum of the counts whose tag is E's  -  rate * (now - E)
+    interval * (sum of the counts whose tag is E's)  -  (now - E)
 
-At or below zero a new bucket starts (E = now); below `burst` a request is admitted and counted;
-else it is refused, and not counted. The start is the generation: nothing is ever set back, a cell
-with another tag counts for nobody, and a process killed between two instructions leaves a table
-that means what it meant before.
+At or below zero a new bucket starts (E = now); below `burst` requests' worth one is admitted and
+counted; else it is refused, and not counted. The start is the generation: nothing is ever set back,
+a cell with another tag counts for nobody, and a process killed between two instructions leaves a
+table that means what it meant before.
 
-Rows lie in buckets of `WAYS`, chosen by a keyed hash of rule and address, so no client can choose
-whom to push out. A missing row is made under a POSIX lock on its bucket's byte, which dies with
-its holder. It takes the place of the coldest row; if all are warm, the address is limited together
-with its neighbours (/24, /48), and that is counted: a full table never stops limiting (SEC-42).
+What races cost. Processes that read at the same instant may each admit one more than is left; all
+but those that start a bucket at the same instant are counted, so the next is refused for longer.
+One that is overtaken between its look at the mark and its store may start a bucket anew, or be
+counted for another address, by one request. Nothing adds up over time.
+
+Rows are found once and remembered by every process in two halves: when the recent one is full it
+becomes the old one and what was in that is forgotten, unless it was asked for meanwhile. A flood of
+new addresses does not push out those that keep coming.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
+import math
 from hashlib import blake2b
 
-from gwd.segment import layout
+from gwd.segment.layout import GROUP
+from gwd.segment.layout import HEAD_COLUMNS_USED as COLUMNS_USED
 from gwd.segment.memory import Segment
-from gwd.segment.processes import ALLOWED, COARSE, EVICTED, LIMITED, TRACKED, ProcessTable
+from gwd.segment.processes import ALLOWED, COARSE, LIMITED, UNCOUNTED, ProcessTable
+from gwd.segment.rows import (
+    COUNT_BITS,
+    COUNT_MASK,
+    NO_ADDRESS,
+    READ,
+    TAG_MASK,
+    Row,
+    RowTable,
+    address_kind,
+)
 
-COUNT_BITS = 24
-COUNT_MASK = (1 << COUNT_BITS) - 1
-TAG_MASK = (1 << 40) - 1
 MOST_COUNT = 1 << 23
 """A process's count at which the bucket is rebased."""
 LONGEST = 86_400_000_000
 """µs after which a bucket that never emptied is rebased: tags repeat after 12 days."""
-REMEMBERED = 65536
-"""Addresses whose row a process remembers; then it forgets them all."""
-
-KEY, START, ADDRESS_HIGH, ADDRESS_LOW, KIND, BAN_UNTIL, BAN_FROM, BAN_REASON = range(8)
+MOST_BURST = 1 << 22
+REMEMBERED = 16384
+"""Rows in each half of what a process remembers, per limiter: about 2 MiB."""
+COARSE_IPV4, COARSE_IPV6 = 24, 48
+"""Prefixes by which addresses are counted for which the table has no room (SECURITY §4)."""
 
 
 class Limiter:
     """One rule, as seen by the process that owns `column`.
 
-    `rule` names the rule with its rate: another rate has buckets of its own. `per_second` and
-    `burst` are those of the bucket.
+    `rule` names it; the rate belongs to the name, so another rate has buckets of its own. Keys are
+    addresses of 4 or 16 bytes, the latter with zeros past `ipv6_prefix` bits, or, if `opaque`,
+    bytes of any kind (a claim, a header), which the table keeps nothing of but their hash.
+
+    Raises ValueError unless `per_second` is above 0 and `burst` from 1 to 2^22.
     """
 
+    __slots__ = (
+        "_allowed",
+        "_coarse",
+        "_depth",
+        "_hash_key",
+        "_interval",
+        "_limited",
+        "_old",
+        "_opaque",
+        "_prefix",
+        "_recent",
+        "_rows",
+        "_rule",
+        "_uncounted",
+        "_words",
+    )
+
     def __init__(
-        self, segment: Segment, column: int, rule: bytes, per_second: float, burst: int
+        self,
+        segment: Segment,
+        column: int,
+        rule: bytes,
+        per_second: float,
+        burst: int,
+        *,
+        ipv6_prefix: int = 64,
+        opaque: bool = False,
     ) -> None:
-        self._segment = segment
+        if not (per_second > 0 and 1 <= burst <= MOST_BURST):
+            raise ValueError(f"no rate to limit by: {per_second} per second, burst {burst}")
         self._words = segment.words
-        self._addresses = segment.layout.addresses
-        self._cells = segment.layout.address_cells
-        self._buckets = segment.sizes.buckets
-        self._column = column
-        self._rate = per_second / 1e6  # per µs
-        self._burst = burst
+        self._rows = RowTable(segment, column)
+        self._interval = 1e6 / per_second
+        self._depth = burst * self._interval
         self._hash_key = segment.secret
-        self._rule = rule
-        self._known: dict[bytes, tuple[int, int, int]] = {}
-        self._counts = [
-            ProcessTable(segment).cell(column, c)
-            for c in (ALLOWED, LIMITED, EVICTED, COARSE, TRACKED)
-        ]
+        self._rule = b"%d %r %d %d %b" % (len(rule), per_second, burst, opaque, rule)
+        self._prefix = ipv6_prefix
+        self._opaque = opaque
+        self._recent: dict[bytes, Row] = {}
+        self._old: dict[bytes, Row] = {}
+        table = ProcessTable(segment)
+        self._allowed, self._limited = table.cell(column, ALLOWED), table.cell(column, LIMITED)
+        self._coarse, self._uncounted = table.cell(column, COARSE), table.cell(column, UNCOUNTED)
 
     def admit(self, key: bytes, now_us: int) -> int:
-        """Judge a request of the address `key` (4 or 16 bytes) at `now_us` (monotonic µs).
+        """Judge a request of `key` at `now_us` (monotonic µs).
 
         Returns 0 if it is admitted, else the µs until one would be.
         """
         words = self._words
-        known = self._known.get(key)
-        if known is None or words[known[0]] != known[2]:
-            known = self._find(key, now_us)
-        row, cells, _ = known
-        start = words[row + 1]
-        tag = start & TAG_MASK
-        level = 0
-        for cell in words[cells : cells + words[layout.HEAD_COLUMNS_USED]].tolist():
-            if cell >> COUNT_BITS == tag:
-                level += cell & COUNT_MASK
+        row = self._recent.get(key) or self._recall(key, now_us)
+        if row is None:
+            words[self._allowed] += 1
+            return 0
+        at_mark, at_start, mark, cells, own = row
+        start = words[at_start]
+        while words[at_mark] != mark:  # the row was given away
+            row = self._find(key, now_us)
+            if row is None:
+                words[self._allowed] += 1
+                return 0
+            at_mark, at_start, mark, cells, own = row
+            start = words[at_start]
+        # A cell of this bucket is `base` plus its count. One with an older tag lies below it; one
+        # with a younger tag (the clock of tags came round) so far above that the sum shows it.
+        base = (start & TAG_MASK) << COUNT_BITS
+        tokens = 0
+        used = words[COLUMNS_USED]
+        for cell in READ[used](words, cells) if used <= GROUP else self._rows.read(cells):
+            if cell >= base:
+                tokens += cell - base
+        if tokens > COUNT_MASK:
+            tokens = self._rows.count(cells, start)
         elapsed = now_us - start
-        rest = level - self._rate * elapsed
-        own = cells + self._column
-        if rest <= 0:
-            words[row + 1] = now_us
-            words[own] = (now_us & TAG_MASK) << COUNT_BITS | 1
-        elif rest < self._burst:
+        if elapsed < 0:
+            elapsed = 0  # the bucket's first request began after this one, but came here before
+        backlog = tokens * self._interval - elapsed
+        if backlog < self._depth:
             cell = words[own]
-            count = cell & COUNT_MASK if cell >> COUNT_BITS == tag else 0
-            if count >= MOST_COUNT or elapsed > LONGEST:
-                words[row + 1] = now_us
-                words[own] = (now_us & TAG_MASK) << COUNT_BITS | int(rest) + 1
+            if backlog <= 0 and elapsed:
+                words[at_start] = now_us
+                words[own] = (now_us & TAG_MASK) << COUNT_BITS | 1
+            elif 0 <= cell - base < MOST_COUNT and elapsed < LONGEST:
+                words[own] = cell + 1
+            elif 0 <= cell - base <= COUNT_MASK:
+                self._rebase(row, backlog, now_us)
             else:
-                words[own] = tag << COUNT_BITS | count + 1
-        else:
-            words[self._counts[1]] += 1
-            return max(1, int((rest - self._burst) / self._rate) + 1)
-        words[self._counts[0]] += 1
-        return 0
+                words[own] = base + 1
+            words[self._allowed] += 1
+            return 0
+        words[self._limited] += 1
+        return int(backlog - self._depth) + 1
 
     def remaining(self, key: bytes, now_us: int) -> int:
-        """Requests that would be admitted at once; the bucket is not touched."""
-        bucket, mark = self._place(key)
-        row = self._row_of(bucket, mark)
+        """Requests of `key` that would be admitted at once; the bucket is not touched."""
+        row = self._recent.get(key) or self._rows.find(*self._place(key))
         if row is None:
-            return self._burst
-        return max(0, int(self._burst - max(0.0, self._level(row, now_us))))
+            return math.ceil(self._depth / self._interval)
+        at_mark, at_start, mark, cells, _ = row
+        start = self._words[at_start]
+        if self._words[at_mark] != mark:
+            return math.ceil(self._depth / self._interval)
+        tokens = self._rows.count(cells, start)
+        backlog = tokens * self._interval - max(0, now_us - start)
+        return max(0, math.ceil((self._depth - max(0.0, backlog)) / self._interval))
 
-    def _level(self, row: int, now_us: int) -> float:
-        words = self._words
-        start = words[row + START]
-        cells = self._cells_of(row)
-        level = 0
-        for cell in words[cells : cells + words[layout.HEAD_COLUMNS_USED]].tolist():
-            if cell >> COUNT_BITS == start & TAG_MASK:
-                level += cell & COUNT_MASK
-        return level - self._rate * (now_us - start)
+    def _rebase(self, row: Row, backlog: float, now_us: int) -> None:
+        """Start the bucket anew with the same backlog, and count one request."""
+        _, at_start, _, _, own = row
+        tokens = math.ceil(backlog / self._interval)
+        start = now_us - int(tokens * self._interval - backlog)
+        start = max(start, self._words[at_start] + 1)
+        self._words[at_start] = start
+        self._words[own] = (start & TAG_MASK) << COUNT_BITS | tokens + 1
 
-    def _place(self, key: bytes) -> tuple[int, int]:
-        """The bucket in which `key` may stand, and the mark of its row."""
-        digest = blake2b(self._rule + b"\0" + key, digest_size=16, key=self._hash_key).digest()
-        mark = int.from_bytes(digest[:8], "big") or 1
-        return int.from_bytes(digest[8:], "big") % self._buckets, mark
-
-    def _row_of(self, bucket: int, mark: int) -> int | None:
-        first = self._addresses.row(bucket * layout.WAYS)
-        for row in range(first, first + layout.WAYS * layout.ADDRESS_WIDTH, layout.ADDRESS_WIDTH):
-            if self._words[row] == mark:
-                return row
-        return None
-
-    def _cells_of(self, row: int) -> int:
-        return self._cells.row((row - self._addresses.start) // layout.ADDRESS_WIDTH)
-
-    def _find(self, key: bytes, now_us: int) -> tuple[int, int, int]:
-        """The row of `key`, made if need be; (row, first cell, mark)."""
-        bucket, mark = self._place(key)
-        row = self._row_of(bucket, mark)
+    def _recall(self, key: bytes, now_us: int) -> Row | None:
+        row = self._old.get(key)
         if row is None:
-            row = self._make(bucket, mark, key, now_us)
-        if row is None:
-            # All its bucket is warm: it shares a limit with its neighbours.
-            self._words[self._counts[3]] += 1
-            coarse = key[:3] if len(key) == 4 else key[:6]
-            bucket, mark = self._place(coarse)
-            row = self._row_of(bucket, mark)
-            if row is None:
-                row = self._make(bucket, mark, coarse, now_us, force=True)
-            assert row is not None
-            return row, self._cells_of(row), mark  # not remembered: room may come
-        found = (row, self._cells_of(row), mark)
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        self._known[key] = found
-        return found
+            return self._find(key, now_us)
+        self._remember(key, row)
+        return row
 
-    def _make(
-        self, bucket: int, mark: int, key: bytes, now_us: int, *, force: bool = False
-    ) -> int | None:
-        """Make a row for `key`, in the coldest one's place; None if all are warm and not `force`.
+    def _remember(self, key: bytes, row: Row) -> None:
+        if len(self._recent) >= REMEMBERED:
+            self._old, self._recent = self._recent, {}
+        self._recent[key] = row
 
-        What the row means is written before its mark, so a reader may see an old mark with a new
-        start (an empty bucket) but never a new mark with an old one.
+    def _find(self, key: bytes, now_us: int) -> Row | None:
+        """The row under which `key` is counted now, made if need be.
+
+        None, which is counted, if a stopped process holds every lock that it would take.
         """
-        fd = self._segment.fd
-        fcntl.lockf(fd, fcntl.LOCK_EX, 1, bucket, os.SEEK_SET)
-        try:
-            row = self._row_of(bucket, mark)
-            if row is not None:
-                return row
-            row = self._coldest(bucket, now_us, force)
+        bucket, mark = self._place(key)
+        interval = max(1, round(self._interval * 1e6))
+        row = self._rows.find(bucket, mark)
+        if row is None:
+            kind = NO_ADDRESS if self._opaque else address_kind(key, self._prefix_of(key))
+            row = self._rows.make(bucket, mark, interval, kind, now_us)
             if row is None:
-                return None
-            words = self._words
-            if words[row]:
-                words[self._counts[2]] += 1
-            words[self._counts[4]] += 1
-            words[row + KEY] = 0
-            # Two buckets that start in one µs in one row would share tags; the clock is finer.
-            words[row + START] = max(now_us, words[row + START] + 1)
-            padded = key.rjust(16, b"\0")
-            words[row + ADDRESS_HIGH] = int.from_bytes(padded[:8], "big")
-            words[row + ADDRESS_LOW] = int.from_bytes(padded[8:], "big")
-            words[row + KIND] = len(key)
-            words[row + BAN_UNTIL] = words[row + BAN_FROM] = words[row + BAN_REASON] = 0
-            words[row + KEY] = mark
-            return row
-        finally:
-            fcntl.lockf(fd, fcntl.LOCK_UN, 1, bucket, os.SEEK_SET)
+                return self._find_shared(key, interval, now_us)
+        self._remember(key, row)
+        return row
 
-    def _coldest(self, bucket: int, now_us: int, force: bool) -> int | None:
-        """The row to be replaced: a free one, else the one that has been empty for longest."""
-        words = self._words
-        first = self._addresses.row(bucket * layout.WAYS)
-        best, best_level = None, 0.0
-        for row in range(first, first + layout.WAYS * layout.ADDRESS_WIDTH, layout.ADDRESS_WIDTH):
-            if not words[row]:
-                return row
-            if words[row + BAN_UNTIL] > now_us:
-                continue
-            level = self._level(row, now_us)
-            if best is None or level < best_level:
-                best, best_level = row, level
-        if best is None:
-            return first if force else None
-        return best if force or best_level <= 0 else None
+    def _find_shared(self, key: bytes, interval: int, now_us: int) -> Row | None:
+        """The row of `key`'s neighbourhood. It is not remembered: room may come any time."""
+        if self._opaque:
+            # No neighbours: 256 groups, by a hash of the key.
+            group, kind = bytes([self._place(key)[1] & 0xFF]), NO_ADDRESS
+        else:
+            bits = min(COARSE_IPV4 if len(key) == 4 else COARSE_IPV6, self._prefix_of(key))
+            bits -= bits % 8
+            group = key[: bits // 8] + bytes(len(key) - bits // 8)
+            kind = address_kind(group, bits)
+        bucket, mark = self._place(group, b"shared\0")
+        row = self._rows.share(bucket, mark, interval, kind, now_us)
+        self._words[self._uncounted if row is None else self._coarse] += 1
+        return row
+
+    def _prefix_of(self, key: bytes) -> int:
+        return 32 if len(key) == 4 else self._prefix
+
+    def _place(self, key: bytes, what: bytes = b"") -> tuple[int, int]:
+        digest = blake2b(self._rule + key, digest_size=16, key=self._hash_key, person=what)
+        return self._rows.place(digest.digest())

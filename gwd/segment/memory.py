@@ -4,6 +4,10 @@ It is made once, by the supervisor, before the first fork, and can neither grow 
 access ever meets SIGBUS. Children use the mapping they inherit; a command that looks in from
 outside attaches to the supervisor's fd, read-only.
 
+A cell is one aligned word. CPython reads and writes an item of a "Q" view by one 8-byte memcpy,
+which is one machine instruction, so nobody sees half a value; a slice makes no such promise for
+writing and is only read.
+
 A process must have the memfd open once: closing any fd of it drops all of the process's POSIX
 locks on it (fcntl(2)).
 """
@@ -18,7 +22,9 @@ import time
 from gwd.segment import layout
 from gwd.segment.layout import Layout, Sizes
 
-__all__ = ["Segment", "Sizes"]
+__all__ = ["NotASegment", "Segment", "Sizes"]
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class NotASegment(ValueError):
@@ -41,7 +47,7 @@ class Segment:
         """A new, empty segment of the calling process, which becomes its supervisor."""
         fd = os.memfd_create("gwd-segment", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, Layout(sizes).words * layout.WORD)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         segment = cls(fd, sizes, writable=True)
         words = segment.words
         words[layout.HEAD_VERSION] = layout.VERSION
@@ -49,22 +55,24 @@ class Segment:
         words[layout.HEAD_IPS] = sizes.max_ips
         words[layout.HEAD_ENDPOINTS] = sizes.max_endpoints
         words[layout.HEAD_ROUTES] = sizes.max_routes
+        words[layout.HEAD_WORDS] = segment.layout.words
         for number in range(2):
             words[layout.HEAD_SECRET + number] = int.from_bytes(os.urandom(8), "big")
         board = segment.layout.board.start
-        words[board + 1] = os.getpid()
-        words[board + 2] = time.monotonic_ns()
+        words[board + layout.BOARD_PID] = os.getpid()
+        words[board + layout.BOARD_STARTED] = time.monotonic_ns()
         words[layout.HEAD_MAGIC] = layout.MAGIC
         return segment
 
     @classmethod
-    def attach(cls, fd: int) -> Segment:
-        """The segment behind `fd`, which becomes its own, to look at.
+    def attach(cls, fd: int, *, writable: bool = False) -> Segment:
+        """The segment behind `fd`, which becomes its own; to look at, unless `writable`.
 
         Raises NotASegment.
         """
-        head = os.pread(fd, layout.HEAD_WIDTH * layout.WORD, 0)
-        if len(head) < layout.HEAD_WIDTH * layout.WORD:
+        size = layout.HEAD_WIDTH * layout.WORD
+        head = os.pread(fd, size, 0)
+        if len(head) < size:
             raise NotASegment("too short to be a segment")
         words = memoryview(head).cast("Q")
         if words[layout.HEAD_MAGIC] != layout.MAGIC or words[layout.HEAD_VERSION] != layout.VERSION:
@@ -75,7 +83,16 @@ class Segment:
             max_endpoints=words[layout.HEAD_ENDPOINTS],
             max_routes=words[layout.HEAD_ROUTES],
         )
-        return cls(fd, sizes, writable=False)
+        length = Layout(sizes).words
+        if words[layout.HEAD_WORDS] != length or os.fstat(fd).st_size != length * layout.WORD:
+            raise NotASegment("a segment of another layout")
+        try:
+            seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        except OSError:
+            seals = 0  # no memfd at all
+        if seals & _SEALS != _SEALS:
+            raise NotASegment("a segment that may shrink")
+        return cls(fd, sizes, writable=writable)
 
     @property
     def secret(self) -> bytes:
@@ -91,7 +108,10 @@ class Segment:
         return self.words[start + 1 : start + 1 + count].tobytes()[:length]
 
     def put_text(self, start: int, most: int, text: bytes) -> None:
-        """Write `text`, cut to what `most` words hold besides its length."""
+        """Write `text`, cut to what `most` words hold besides its length.
+
+        Many words cannot change at once: who reads meanwhile may find nothing, or a mixture.
+        """
         text = text[: (most - 1) * layout.WORD]
         self.words[start] = 0
         padded = text + bytes(-len(text) % layout.WORD)

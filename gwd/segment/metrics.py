@@ -54,17 +54,22 @@ class RouteMetrics:
         """Give every one of `names`, and UNROUTED, a row.
 
         Rows of other names are kept as long as there is room: a route that comes back goes on
-        counting. Supervisor only. Raises ValueError if full.
+        counting. Supervisor only. Raises ValueError if full, or for a name above 248 bytes or
+        empty, having changed nothing.
         """
         wanted = dict.fromkeys((UNROUTED, *names))
         present = self.names()
+        for name in wanted:
+            layout.check_name(name)
         missing = [name for name in wanted if name not in present]
-        free = [index for index in range(self._rows.rows) if index not in present.values()]
+        taken = set(present.values())
+        free = [index for index in range(self._rows.rows) if index not in taken]
         idle = [index for name, index in present.items() if name not in wanted]
         room = free + idle
         if len(missing) > len(room):
             raise ValueError(f"room for {self._rows.rows} routes, not for {len(wanted)}")
         for name, index in zip(missing, room, strict=False):
+            self._words[self._rows.row(index)] = 0  # nobody's, until its cells are zero
             first = self._cells.row(index * self._columns)
             used = self._words[layout.HEAD_COLUMNS_USED] * self._cells.width
             for word in range(first, first + used):

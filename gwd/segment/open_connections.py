@@ -3,7 +3,7 @@
 Every process has a row of counters, and an address one place in it, found by a keyed hash. Readers
 add the rows up. Two addresses may share a place and are then counted together: with
 thousands of them that is rare, and only ever too strict. The row of a dead process is cleared when
-it has been reaped, for its connections are gone.
+it has been reaped (ProcessTable.release), for its connections are gone.
 """
 
 from __future__ import annotations
@@ -39,11 +39,3 @@ class OpenConnections:
 
     def closed(self, place: int) -> None:
         self._words[self._own + place] -= 1
-
-
-def clear(segment: Segment, column: int) -> None:
-    """Supervisor only: the process of `column` has been reaped."""
-    start = segment.layout.open_connections.row(column)
-    for word in range(start, start + segment.layout.open_connections.width):
-        if segment.words[word]:
-            segment.words[word] = 0

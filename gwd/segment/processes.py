@@ -3,7 +3,9 @@
 A worker, its replacement and a draining one may share a slot at a time; each has a column of its
 own and writes only its cells there. The supervisor alone gives columns out and takes them back,
 the latter once the process has been waited for. A new owner goes on with the cumulative cells of
-the column and starts the others at zero.
+the column and finds the others (what is in flight, heartbeats, open connections) at zero.
+
+The lowest free column is taken, so the columns in use stay few and readers sum few cells.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from gwd.segment import layout, open_connections
+from gwd.segment import layout
 from gwd.segment.memory import Segment
 
 WORKER, CONTROLLER, ADMIN = 1, 2, 3
@@ -19,9 +21,10 @@ STARTING, READY, DRAINING = 1, 2, 3
 
 _PID, _ROLE, _SLOT, _STATE, _GENERATION, _HEARTBEAT, _STARTED, _CONNECTIONS = range(8)
 _GAUGES = (_STATE, _GENERATION, _HEARTBEAT, _CONNECTIONS)
-ALLOWED, LIMITED, EVICTED, COARSE, TRACKED = range(8, 13)
-"""Cumulative counts of the limiter."""
-LOG_DROPPED = 13
+ALLOWED, LIMITED, EVICTED, COARSE, TRACKED, UNCOUNTED = range(8, 14)
+"""Cumulative counts of the limiter: requests admitted and refused; rows given away; requests judged
+with their neighbours; rows made; requests admitted without being counted, as nobody could."""
+LOG_DROPPED = 14
 """Access-log lines lost because nobody took them. Cumulative."""
 
 
@@ -45,14 +48,14 @@ class ProcessRow:
 
 
 class ProcessTable:
+    __slots__ = ("_columns", "_layout", "_live", "_live_cells", "_rows", "_seen", "_words")
+
     def __init__(self, segment: Segment) -> None:
         self._words = segment.words
+        self._layout = segment.layout
         self._rows = segment.layout.processes
         self._live = segment.layout.live
         self._columns = segment.sizes.columns
-        self._endpoint_cells = segment.layout.endpoint_cells
-        self._max_endpoints = segment.sizes.max_endpoints
-        self._segment = segment
         self._seen: list[int] = []
         self._live_cells: tuple[int, ...] = ()
 
@@ -65,9 +68,9 @@ class ProcessTable:
                 break
         else:
             raise NoColumn("every column of the segment is taken; old processes still drain")
+        # A supervisor that was killed may have left a column half released.
+        self._clear_gauges(column)
         row = self._rows.row(column)
-        for cell in _GAUGES:
-            self._words[row + cell] = 0
         self._words[row + _PID] = pid
         self._words[row + _ROLE] = role
         self._words[row + _SLOT] = slot
@@ -84,15 +87,25 @@ class ProcessTable:
     def release(self, column: int) -> None:
         """The process of `column` has been reaped: what it had in flight is in flight no more."""
         self._words[self._live.start + column // 64] &= ~(1 << column % 64) & (1 << 64) - 1
+        self._clear_gauges(column)
+
+    def _clear_gauges(self, column: int) -> None:
+        words, places = self._words, self._layout
         row = self._rows.row(column)
         for cell in _GAUGES:
-            self._words[row + cell] = 0
-        for endpoint in range(self._max_endpoints):
-            cells = self._endpoint_cells.row(endpoint * self._columns + column)
-            for gauge in (0, 1):  # IN_FLIGHT, CONNECTIONS
-                if self._words[cells + gauge]:
-                    self._words[cells + gauge] = 0
-        open_connections.clear(self._segment, column)
+            words[row + cell] = 0
+        cells = places.endpoint_cells
+        for endpoint in range(places.endpoints.rows):
+            # Only rows with a name: to look at a page is to allocate it.
+            if words[places.endpoints.row(endpoint) + layout.ENDPOINT_NAME]:
+                first = cells.row(endpoint * self._columns + column)
+                for gauge in range(first, first + layout.ENDPOINT_GAUGES):
+                    words[gauge] = 0
+        if column < words[layout.HEAD_COLUMNS_USED]:
+            opened = places.open_connections
+            for place in range(opened.row(column), opened.row(column + 1)):
+                if words[place]:
+                    words[place] = 0
 
     # the process's own side
 
