@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from loadtests.compare.peers import PEERS, Running, installed, start, start_upstream
+from loadtests.compare.peers import PEERS, Running, program, start, start_upstream
 from loadtests.compare.work import WORKS, Load, Work, run
 
 
@@ -70,9 +70,13 @@ def _costs(rounds: list[Round], work: str, peer: str) -> list[float]:
 def versions() -> dict[str, str]:
     found = {"python": sys.version.split()[0], "kernel": platform.release()}
     for peer in PEERS:
-        if installed(peer):
-            done = subprocess.run(peer.version, capture_output=True, text=True, check=False)
-            found[peer.name] = (done.stdout + done.stderr).strip().splitlines()[0]
+        where = program(peer.program)
+        if where is not None:
+            done = subprocess.run(
+                (where, *peer.version[1:]), capture_output=True, text=True, check=False
+            )
+            text = (done.stdout + done.stderr).replace(where, peer.name)
+            found[peer.name] = text.strip().splitlines()[0]
     return found
 
 
@@ -85,7 +89,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="directory to keep the report in")
     options = parser.parse_args()
     wanted = options.peers.split(",")
-    peers = [p for p in PEERS if p.name in wanted and installed(p)]
+    peers = [p for p in PEERS if p.name in wanted and program(p.program)]
     works = [w for w in WORKS if w.name in options.works.split(",")]
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="gwd-compare-") as name:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import psutil
 
@@ -122,7 +123,8 @@ def _caddy(room: Path, port: int, upstream: int) -> tuple[dict[str, str], list[s
   admin off
   auto_https off
 }}
-http://127.0.0.1:{port} {{
+http://:{port} {{
+  bind 127.0.0.1
   log {{
     output file {room}/access.log
   }}
@@ -191,8 +193,15 @@ def _envoy(room: Path, port: int, upstream: int) -> tuple[dict[str, str], list[s
             ],
         }
     }
-    program = shutil.which("envoy") or str(Path(sys.executable).with_name("envoy"))
-    command = [program, "-c", f"{room}/envoy.json", "--concurrency", "1", "-l", "error"]
+    command = [
+        program("envoy") or "envoy",
+        "-c",
+        f"{room}/envoy.json",
+        "--concurrency",
+        "1",
+        "-l",
+        "error",
+    ]
     command += ["--disable-hot-restart"]
     return {"envoy.json": json.dumps(config)}, command
 
@@ -206,9 +215,10 @@ PEERS = (
 )
 
 
-def installed(peer: Peer) -> bool:
-    beside = Path(sys.executable).parent / peer.program
-    return shutil.which(peer.program) is not None or beside.exists()
+def program(name: str) -> str | None:
+    """Where the program `name` is: on the path, or beside this Python; None if nowhere."""
+    beside = Path(sys.executable).parent / name
+    return shutil.which(name) or (str(beside) if beside.exists() else None)
 
 
 _UPSTREAM = """
@@ -269,7 +279,18 @@ def start(peer: Peer, room: Path, upstream: int) -> Running:
     files, command = peer.files(room, port, upstream)
     for name, text in files.items():
         (room / name).write_text(text)
-    return Running(room, command, port)
+    running = Running(room, command, port)
+    answers = [_get(port, path) for path in ("/items/42", "/big")]
+    if answers != [_get(upstream, path) for path in ("/items/42", "/big")]:
+        running.stop()
+        raise RuntimeError(f"{peer.name} does not pass on what the service answers")
+    return running
+
+
+def _get(port: int, path: str) -> bytes:
+    request = Request(f"http://127.0.0.1:{port}{path}", headers={"Host": "api.example.com"})
+    with urlopen(request, timeout=10) as answer:
+        return bytes(answer.read())
 
 
 def start_upstream(room: Path) -> Running:
