@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from rig.client import Client, request
 from rig.configs import config
+from rig.gateway import until
 from rig.kinds import Connect, StartGateway, StartUpstream
-from rig.upstream import Pause, response
+from rig.upstream import Hang
 
 
 def _served(client: Client, count: int) -> Counter[str | None]:
@@ -37,15 +39,16 @@ def test_least_requests_avoids_the_busy_one(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
     busy, free = upstream("busy"), upstream("free")
-    busy.on("/slow", Pause(6), response(b"slow"))
-    free.on("/slow", Pause(0.0), response(b"quick"))
-    running = gateway(
-        config(busy.address, free.address, app=('balance = "least_requests"',)), workers=1
-    )
-    waiting = []
-    while len(busy.requests) < 3:
+    busy.on("/slow", Hang())
+    app = ('balance = "least_requests"',)
+    running = gateway(config(busy.address, free.address, app=app), workers=1)
+
+    def taken(client: Client) -> bool:
+        client.end(0)
+        return bool(busy.requests or client.buffer)
+
+    while not busy.requests:
         client = connect(running)
         client.send(request("/slow"))
-        waiting.append(client)
-        assert len(waiting) < 500
-    assert _served(connect(running), 20)["free"] == 20
+        assert until(partial(taken, client))
+    assert _served(connect(running), 20) == {"free": 20}
