@@ -188,8 +188,13 @@ def masked(line: str) -> str:
     return _DEFAULT.sub(lambda match: match[1] + "*" * len(match[2]) + "}", line)
 
 
+_CREDENTIALS = re.compile(r"://[^/@\s]*+@")
+"""User and password of a URL, which stand where an address was asked for."""
+
+
 def _quoted(text: str) -> str:
     """`text` in double quotes, on one line, at most 80 characters of it (SEC-45)."""
+    text = _CREDENTIALS.sub("://***@", text)
     cut = text if len(text) <= 80 else text[:80] + "…"
     quoted = json.dumps(str(cut), ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in quoted)

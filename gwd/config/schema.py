@@ -1,11 +1,13 @@
 """The JSON Schema of the file, for editors: `gwd schema`.
 
-Strategy: pydantic writes it from the models; what is not built yet is taken out again, so that an
-editor marks it as `gwd check` would.
+Strategy: pydantic writes it from the models. What is not built yet is taken out again where
+`gwd check` refuses it, and marked as deprecated where it only warns, so that an editor says the
+same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gwd.config.tables.file import File
@@ -18,7 +20,7 @@ def schema() -> dict[str, Any]:
     definitions = found["$defs"]
     for row in UNBUILT:
         if not row.values:
-            _leave_out(found, definitions, row.keys)
+            _revise(found, definitions, row.keys, _leave_out if row.error else _mark)
     used = _used(found, definitions)
     found["$defs"] = {name: item for name, item in definitions.items() if name in used}
     return {
@@ -28,16 +30,37 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _leave_out(node: Any, definitions: dict[str, Any], keys: tuple[str, ...]) -> None:
+def _leave_out(properties: dict[str, Any], key: str) -> None:
+    properties.pop(key, None)
+
+
+def _mark(properties: dict[str, Any], key: str) -> None:
+    if key in properties:
+        words = properties[key].get("description", "")
+        properties[key] = {
+            **properties[key],
+            "description": f"Not built yet, does nothing. {words}".rstrip(),
+            "deprecated": True,
+        }
+
+
+def _revise(
+    node: Any,
+    definitions: dict[str, Any],
+    keys: tuple[str, ...],
+    change: Callable[[dict[str, Any], str], None],
+) -> None:
+    """Apply `change` to the properties in which the key at the path `keys` stands."""
     for table in _tables(node, definitions):
+        properties = table.get("properties", {})
         if keys[0] == "*":
             for inner in (table.get("items"), table.get("additionalProperties")):
                 if isinstance(inner, dict):
-                    _leave_out(inner, definitions, keys[1:])
+                    _revise(inner, definitions, keys[1:], change)
         elif len(keys) == 1:
-            table.get("properties", {}).pop(keys[0], None)
-        elif keys[0] in table.get("properties", {}):
-            _leave_out(table["properties"][keys[0]], definitions, keys[1:])
+            change(properties, keys[0])
+        elif keys[0] in properties:
+            _revise(properties[keys[0]], definitions, keys[1:], change)
 
 
 def _tables(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Loopback ports for the demo: which are free, who has the one that is not.
 
 A service's port belongs to the demo from start to end, also while nobody listens on it because the
-instance was killed: a bound socket that never listens keeps others from being given it, while
-clients are refused, as they are by a service that is down.
+instance was killed: a bound socket that never listens keeps others from it, while clients are
+refused, as they are by a service that is down. It lets nobody share its address but for the moment
+in which our own listener is made.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Reservation:
     def __init__(self, port: int) -> None:
         """Take `port`, 0 for any. Raises OSError if somebody listens there."""
         self._holder = _bound(port)
+        _share(self._holder, False)
         self.port: int = self._holder.getsockname()[1]
         try:
             self.first: socket.socket = self.listener()
@@ -33,13 +35,17 @@ class Reservation:
 
     def listener(self) -> socket.socket:
         """A listening socket on the port. Raises OSError if somebody else is listening."""
-        listener = _bound(self.port)
+        _share(self._holder, True)
         try:
-            listener.listen(1024)
-            listener.setblocking(False)
-        except BaseException:
-            listener.close()
-            raise
+            listener = _bound(self.port)
+            try:
+                listener.listen(1024)
+                listener.setblocking(False)
+            except BaseException:
+                listener.close()
+                raise
+        finally:
+            _share(self._holder, False)
         return listener
 
     def close(self) -> None:
@@ -56,6 +62,11 @@ def _bound(port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _share(holder: socket.socket, on: bool) -> None:
+    """Whether others may bind and listen beside `holder`, which does not listen itself."""
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, on)
 
 
 def reserve(count: int, first: int = FIRST_SERVICE) -> list[Reservation]:

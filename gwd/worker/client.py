@@ -511,6 +511,12 @@ class ClientConnection:
         """Whether no request has begun since the last was answered."""
         return self._state == State.IDLE and not self._ahead
 
+    @property
+    def spare(self) -> bool:
+        """Whether it is a keep-alive connection between two requests: it may make room for others.
+        One whose first request is still to come is no less welcome than they are."""
+        return self.status != 0 and self.idle
+
     def close_if_idle(self) -> bool:
         """Close it if no request has begun. Returns whether it was so."""
         if self.idle:

@@ -180,8 +180,8 @@ class Worker:
         if self._processes.connections() < self.settings.max_connections:
             return True
         spare = max(1, self.settings.max_connections // SPARE)
-        idle = (c for c in self.connections if c.idle)
-        oldest = heapq.nsmallest(spare, idle, key=lambda c: c.idle_since)
+        between = (c for c in self.connections if c.spare)
+        oldest = heapq.nsmallest(spare, between, key=lambda c: c.idle_since)
         for connection in oldest:
             connection.close_if_idle()
         return bool(oldest)

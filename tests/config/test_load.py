@@ -173,3 +173,9 @@ def test_two_thousand_routes_load_with_their_lines(good: Any) -> None:
     ]
     snapshot = good(UPSTREAM + "".join(routes)).snapshot
     assert [route.line for route in snapshot.routes] == [3 + 4 * i for i in range(2000)]
+
+
+def test_a_url_with_a_password_is_told_without_it(wrong: Any) -> None:
+    lines = wrong('[upstreams.app]\nendpoints = ["http://me:hunter2@host/"]\n')
+    assert any("upstreams.app.endpoints[0]" in line for line in lines)
+    assert not any("hunter2" in line or "me:" in line for line in lines)

@@ -12,9 +12,15 @@ def test_the_schema_knows_the_keys_that_work() -> None:
     assert server["properties"]["idle_timeout"]["type"] == "string"
 
 
-def test_the_schema_leaves_out_what_is_not_built() -> None:
+def test_the_schema_leaves_out_what_is_refused_and_marks_what_is_warned_of() -> None:
     found = schema()
-    assert "rate" not in found["$defs"]["RouteTable"]["properties"]
-    assert "ejection" not in found["$defs"]["UpstreamTable"]["properties"]
-    assert "ban" not in found["$defs"]["LimitsTable"]["properties"]
-    assert "BanTable" not in found["$defs"]
+    routes = found["$defs"]["RouteTable"]["properties"]
+    for table, key in (
+        (routes, "rate"),
+        (found["$defs"]["UpstreamTable"]["properties"], "ejection"),
+        (found["$defs"]["LimitsTable"]["properties"], "ban"),
+    ):
+        assert table[key]["deprecated"] is True
+        assert table[key]["description"].startswith("Not built yet")
+    assert "allow" not in routes
+    assert "tls" not in found["$defs"]["ServerTable"]["properties"]
