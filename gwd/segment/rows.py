@@ -194,18 +194,18 @@ class RowTable:
         marks = self._marks(bucket)
         if 0 in marks:
             return first + marks.index(0)
-        words = self._words
-        coldest, empty_at = -1, float(now_us)
-        for number in range(first, first + WAYS):
-            word = self._addresses + number * ROW_WIDTH
-            banned = words[word + layout.ROW_BAN_UNTIL] > now_us
-            # The start is the earliest possible answer: most rows need no closer look.
-            if banned or words[word + layout.ROW_START] >= empty_at:
-                continue
-            empty = self._empty_at(number)
-            if empty < empty_at:
-                coldest, empty_at = number, empty
-        return coldest
+        coldest = (float(now_us), -1)
+        at_start = self._addresses + first * ROW_WIDTH + layout.ROW_START
+        starts = self._words[at_start : at_start + WAYS * ROW_WIDTH : ROW_WIDTH].tolist()
+        for start, number in sorted(zip(starts, range(first, first + WAYS), strict=True)):
+            if start > coldest[0]:
+                break  # no bucket is empty before its start
+            if not self._banned(number, now_us):
+                coldest = min(coldest, (self._empty_at(number), number))
+        return coldest[1]
+
+    def _banned(self, number: int, now_us: int) -> bool:
+        return self._words[self._addresses + number * ROW_WIDTH + layout.ROW_BAN_UNTIL] > now_us
 
     def _take(
         self, number: int, mark: int, interval: int, address: tuple[int, int, int], now_us: int

@@ -15,6 +15,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import TICK
@@ -96,14 +97,16 @@ class Acceptor:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ClientConnection(self._worker, peer)
+        self._worker.opening.add(connection)
         factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(factory, sock)
         )
         self._tasks.add(task)
-        task.add_done_callback(self._opened)
+        task.add_done_callback(partial(self._opened, connection))
 
-    def _opened(self, task: asyncio.Task[object]) -> None:
+    def _opened(self, connection: ClientConnection, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
+        self._worker.opening.discard(connection)
         if not task.cancelled():
             task.exception()  # the client was gone before we came to it: nothing is owed

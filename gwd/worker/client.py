@@ -63,6 +63,7 @@ class ClientConnection:
         "_body",
         "_chunking",
         "_discarded",
+        "_half_closed",
         "_keep_alive",
         "_paused",
         "_reader",
@@ -104,6 +105,7 @@ class ClientConnection:
         self._keep_alive = True
         self._chunking = False
         self._discarded = 0
+        self._half_closed = False
         self._serving = False
         self._paused = False
         self._write_paused = False
@@ -153,7 +155,10 @@ class ClientConnection:
         """The client sends no more; it may still read (ENGINEERING: half-closed clients)."""
         if self._state == State.BUSY:
             if self._body is None:
-                self._keep_alive = False
+                # Requests that came before the end are served; the last one's answer says so.
+                self._half_closed = True
+                if not self._ahead:
+                    self._keep_alive = False
                 return True
             self._abandon("client_gone")
         self._close()
@@ -456,6 +461,9 @@ class ClientConnection:
             self._end_politely()
             return
         worker = self._worker
+        if self._half_closed and not self._ahead:
+            self._end_politely()
+            return
         self._state = State.IDLE
         self.head = None
         now = worker.clock.now
@@ -480,6 +488,9 @@ class ClientConnection:
         self._body = None
         if self._transport.is_closing():
             self._state = State.CLOSING
+            return
+        if self._half_closed:
+            self._close()  # nothing more comes that could meet a reset
             return
         self._state = State.LINGER
         self._discarded = 0

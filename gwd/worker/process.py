@@ -50,6 +50,8 @@ class Worker:
         self.clock = Clock(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
+        self.opening: set[ClientConnection] = set()
+        """Accepted, but not yet known to the event loop."""
         self.stalled: set[ClientConnection] = set()
         """Connections whose client reads slower than we write."""
         self.upstreams: dict[str, Upstream] = {}
@@ -147,6 +149,7 @@ class Worker:
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
+        self.opening.discard(connection)
         self.connections.add(connection)
         if self.tables.connections_per_ip:
             connection.place = self._open.place(connection.peer.key)
@@ -175,9 +178,11 @@ class Worker:
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`. At the limit the idle ones
         that waited longest make room."""
-        if len(self.connections) < self.settings.max_connections // self._control.workers:
+        opening = len(self.opening)
+        mine = len(self.connections) + opening
+        if mine < self.settings.max_connections // self._control.workers:
             return True
-        if self._processes.connections() < self.settings.max_connections:
+        if self._processes.connections() + opening < self.settings.max_connections:
             return True
         spare = max(1, self.settings.max_connections // SPARE)
         between = (c for c in self.connections if c.spare)

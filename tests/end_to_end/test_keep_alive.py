@@ -84,6 +84,19 @@ def test_a_half_closed_client_gets_its_answer(
     assert client.end() == "closed"
 
 
+def test_what_was_pipelined_before_a_half_close_is_answered(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    up.on("/x", Pause(0.1), response(b"here"))
+    running = gateway(config(up.address))
+    client = connect(running)
+    client.send(request("/x") * 5)
+    client.finish_sending()
+    assert [client.response().body for _ in range(5)] == [b"here"] * 5
+    assert client.end() == "closed"
+
+
 def test_upstream_connections_are_used_again(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:

@@ -106,3 +106,17 @@ def test_running_out_of_descriptors_is_survived(
     for client in crowd:
         client.close()
     assert until(lambda: connect(running).get("/x", "Connection: close").status == 200, 10)
+
+
+def test_a_client_whose_first_request_is_still_to_come_does_not_make_room(
+    gateway: StartGateway, connect: Connect
+) -> None:
+    routes = '[[routes]]\nname = "here"\npath = "/*"\nrespond = { status = 200, body = "x" }\n'
+    running = gateway(config(routes=routes, server=("max_connections = 2",)))
+    first, second = connect(running), connect(running)
+    late = connect(running)  # waits in the kernel's queue
+    time.sleep(0.3)
+    assert first.get("/x").status == 200
+    assert late.get("/x").status == 200
+    assert first.end(1) == "closed"
+    assert second.get("/x").status == 200
