@@ -182,6 +182,18 @@ def test_a_request_that_began_before_the_bucket_is_judged_as_of_now(make):
     assert limiter.admit(KEY, NOW + SECOND) == 0
 
 
+def test_a_start_never_goes_back(make):
+    """It would come upon tags that it has had. Here nobody was counted yet: who began the bucket
+    was killed."""
+    segment = make(columns=1)
+    limiter = Limiter(segment, 0, b"r", 1, 5)
+    limiter.admit(KEY, NOW)
+    at_start, own = limiter._recent[KEY][1], own_cell(limiter)
+    segment.words[own] = 0
+    assert admitted(limiter, NOW - SECOND, 6) == 5
+    assert segment.words[at_start] == NOW
+
+
 def test_a_cell_of_a_younger_tag_counts_for_nobody(make):
     """Tags come round every 12.7 days: then an old cell bears a larger one than the bucket."""
     segment = make(columns=2)

@@ -194,6 +194,21 @@ def test_ipv6_without_a_row_is_counted_by_its_48(make):
     assert sum(admitted[8:]) <= 5
 
 
+def test_a_shared_row_that_is_empty_goes_to_who_needs_it(make):
+    segment = make(columns=1, max_ips=WAYS)
+    limiter = Limiter(segment, 0, b"r", 1, 5)
+    for number in range(WAYS):
+        for _ in range(5):
+            limiter.admit(address(number), NOW)
+    limiter.admit(bytes([192, 0, 2, 1]), NOW)
+    assert row_of(segment, bytes([192, 0, 2, 0])) is not None
+    limiter.admit(bytes([198, 51, 100, 1]), NOW)
+    assert row_of(segment, bytes([198, 51, 100, 0])) is None
+    limiter.admit(bytes([198, 51, 100, 1]), NOW + 3 * SECOND)
+    assert row_of(segment, bytes([192, 0, 2, 0])) is None
+    assert row_of(segment, bytes([198, 51, 100, 0])) is not None
+
+
 def test_a_shared_row_goes_to_a_rule_with_another_rate(make):
     segment = make(columns=1, max_ips=WAYS)
     slow, fast = Limiter(segment, 0, b"slow", 1, 2), Limiter(segment, 0, b"fast", 10, 4)
