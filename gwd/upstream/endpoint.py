@@ -287,7 +287,7 @@ class Endpoint:
                 self.waiting.remove(exchange)
                 exchange.waited_too_long()
             self._connect_for_waiters()
-        health = self._seen_health if self.retired else self._table.health(self._row).state
+        health = self._seen_health if self.retired else self._table.state(self._row)
         if health != self._seen_health:
             self._seen_health = health
             if health == UNHEALTHY:
