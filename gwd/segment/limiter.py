@@ -157,13 +157,14 @@ class Limiter:
 
     def remaining(self, key: bytes, now_us: int) -> int:
         """Requests of `key` that would be admitted at once; the bucket is not touched."""
-        row = self._recent.get(key) or self._rows.find(*self._place(key))
+        full = math.ceil(self._depth / self._interval)
+        row = self._rows.find(*self._place(key))
         if row is None:
-            return math.ceil(self._depth / self._interval)
+            return full
         at_mark, at_start, mark, cells, _ = row
         start = self._words[at_start]
         if self._words[at_mark] != mark:
-            return math.ceil(self._depth / self._interval)
+            return full  # given away just now, so it was empty
         tokens = self._rows.count(cells, start)
         backlog = tokens * self._interval - max(0, now_us - start)
         return max(0, math.ceil((self._depth - max(0.0, backlog)) / self._interval))

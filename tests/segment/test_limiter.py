@@ -127,6 +127,20 @@ def test_remaining_tells_and_touches_nothing(make):
     assert limiter.remaining(KEY, NOW + 60 * SECOND) == 5
 
 
+def test_remaining_is_right_where_a_row_was_lost_and_made_again_elsewhere(make):
+    segment = make(columns=2, max_ips=8)
+    limiter, other = (Limiter(segment, column, b"r", 1, 5) for column in range(2))
+    limiter.admit(KEY, NOW)
+    now = NOW + 10 * SECOND
+    for number in range(8):
+        other.admit(bytes([9, 9, 9, number]), now)
+    assert limiter.remaining(KEY, now) == 5
+    now += 10 * SECOND
+    other.admit(bytes([8, 8, 8, 8]), now)  # takes another's row first
+    assert admitted(other, now, 3) == 3
+    assert limiter.remaining(KEY, now) == 2
+
+
 @pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0), (1, 1 << 23)])
 def test_what_is_no_rate_is_refused(make, rate, burst):
     with pytest.raises(ValueError, match="no rate"):
