@@ -132,8 +132,15 @@ class Tables:
         if (per_ip := limits.per_ip) is not None:
             rate = per_ip.rate
             rule = f"per_ip {rate.per_second!r} {rate.burst}".encode()
-            self.limiter = Limiter(segment, column, rule, rate.per_second, rate.burst)
             self._prefix = per_ip.ipv6_prefix
+            self.limiter = Limiter(
+                segment,
+                column,
+                rule,
+                rate.per_second,
+                rate.burst,
+                ipv6_prefix=per_ip.ipv6_prefix,
+            )
             self.connections_per_ip = per_ip.connections
             self.observe = per_ip.mode == "observe"
             quota, window = _quota(rate.per_second)
