@@ -55,8 +55,10 @@ def test_racing_processes_admit_what_one_would(make, fork, processes):
     span = max(last for _, last, _ in told) - min(first for first, _, _ in told)
     admitted = sum(count for _, _, count in told)
     due = RATE * span / 1e6 + BURST
-    # A machine that stands still for longer than the burst lasts loses what was due meanwhile.
-    assert 0.5 * due <= admitted <= 1.01 * due + processes
+    # One that was made to wait at its end tells so much later that it is over; what fell due
+    # after `until` nobody asked for.
+    asked_for = RATE * (until - min(first for first, _, _ in told)) / 1e6 + BURST
+    assert 0.95 * asked_for <= admitted <= 1.01 * due + processes
     table = ProcessTable(segment)
     assert table.total(ALLOWED) == admitted
     assert table.total(LIMITED) > admitted
@@ -91,7 +93,7 @@ def test_killing_workers_all_the_time_admits_no_more(make, fork):
         child.kill()
     due = RATE * (now_us() - begun) / 1e6 + BURST
     assert kills > 10
-    assert 0.5 * due <= table.total(ALLOWED) <= 1.01 * due + 4 + kills
+    assert 0.9 * due <= table.total(ALLOWED) <= 1.01 * due + 4 + kills
 
 
 def test_killed_while_they_make_and_lose_rows_processes_leave_a_table_that_works(make, fork):
