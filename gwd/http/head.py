@@ -62,6 +62,11 @@ class RequestHead:
     user_agent: bytes | None
 
     @property
+    def host_line(self) -> bytes:
+        """The Host field for the upstream, b"" if the client named no host."""
+        return b"Host: %b\r\n" % self.authority if self.authority else b""
+
+    @property
     def has_body(self) -> bool:
         """Whether bytes of a body follow."""
         return self.chunked or self.content_length > 0

@@ -11,6 +11,7 @@ line (SEC-24), and none that frames the message or belongs to the connection is 
 from __future__ import annotations
 
 import json
+from typing import TypedDict
 
 REASON_PHRASES: dict[int, bytes] = {
     200: b"OK",
@@ -107,6 +108,15 @@ class Refusal(Exception):
 
     def __repr__(self) -> str:
         return f"Refusal({self.status}, {self.reason!r}, {self.detail!r})"
+
+
+class Manner(TypedDict):
+    """How a response of the gateway's own is put: `minor` is the request's HTTP/1.x version;
+    `head_only` for HEAD; `close` says that the connection ends with it."""
+
+    minor: int
+    head_only: bool
+    close: bool
 
 
 def problem_response(

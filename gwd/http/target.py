@@ -26,7 +26,8 @@ MOST_NAME = 254
 """Characters of a host name, the final dot included (RFC 1035 §2.3.4)."""
 
 ASTERISK = "*"
-_SERVED = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+SERVED = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+"""What the gateway as a whole serves, as a field of an answer."""
 
 
 class RequestLine:
@@ -57,7 +58,7 @@ def parse_request_line(line: bytes, max_target: int) -> RequestLine:
     if method == "CONNECT" or not _METHOD.fullmatch(method):
         raise Refusal(501, "method", "This method is not served here.", close=True)
     if method == "TRACE":
-        raise Refusal(405, "method_not_allowed", "TRACE is not served here.", _SERVED, close=True)
+        raise Refusal(405, "method_not_allowed", "TRACE is not served here.", SERVED, close=True)
     if len(target_bytes) > max_target:
         raise target_too_long()
     return _aim(method, target_bytes.decode("ascii"), minor == b"1")

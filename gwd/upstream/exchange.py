@@ -208,7 +208,6 @@ class Exchange:
         if self.state == State.DONE:
             return
         connection, endpoint = self.connection, self.endpoint
-        self._leave()
         self._end()
         if connection is not None:
             connection.abort()
@@ -232,7 +231,6 @@ class Exchange:
         endpoint.chosen()
         self.wait_until = min(self._clock.now + self.config.pending_timeout + TICK, self._deadline)
         if endpoint.waiting and upstream.full():
-            self._leave()
             self._fail("queue_full")
             return
         endpoint.acquire(self, fresh)
@@ -314,18 +312,14 @@ class Exchange:
             self.endpoint.answered(time.monotonic() - self._sent_at)
         self.state = State.ANSWERING
         self._held.clear()
-        sink = self.sink
         if last:
-            self._leave()
             self._end()
-        sink.answer(head, data, last)
+        self.sink.answer(head, data, last)
 
     def answer_data(self, data: bytes, last: bool) -> None:
-        sink = self.sink
         if last:
-            self._leave()
             self._end()
-        sink.answer_data(data, last)
+        self.sink.answer_data(data, last)
 
     def upstream_full(self) -> None:
         """The upstream reads the request slower than it comes."""
@@ -345,7 +339,6 @@ class Exchange:
         self._move(reason)
 
     def waited_too_long(self) -> None:
-        self._leave()
         late = self._clock.now >= self._deadline
         self._fail("upstream_timeout" if late else "pending_timeout")
 
@@ -354,7 +347,6 @@ class Exchange:
         pooled = connection.served > 0
         if not self._may_repeat():
             self._endpoint_failed()
-            self._leave()
             self._fail("upstream_closed")
         elif pooled:
             self._move("upstream_closed")
@@ -368,29 +360,24 @@ class Exchange:
 
     def broken(self, refusal: Refusal) -> None:
         """The answer was not HTTP as we allow it, or it was cut. The connection is closed."""
-        sink = self.sink
         delivered = self.state == State.ANSWERING
         self._endpoint_failed()
-        self._leave()
         self._end()
         if delivered:
-            sink.cut(refusal)
+            self.sink.cut(refusal)
         else:
             # Whatever the reader's word for it: towards the client it is a bad gateway.
-            sink.failed(Refusal(502, "bad_response", "The service gave a malformed answer."))
+            self.sink.failed(Refusal(502, "bad_response", "The service gave a malformed answer."))
 
     def timed_out(self) -> None:
         connection, state = self.connection, self.state
         if connection is not None:
             connection.abort()
-        self._endpoint_failed()
         if state == State.ANSWERING:
-            sink = self.sink
-            self._leave()
-            self._end()
-            sink.cut(Refusal(504, "stream_idle", "The service stopped in the middle."))
-        elif state == State.SENDING:
-            self._leave()
+            self.broken(Refusal(504, "stream_idle", "The service stopped in the middle."))
+            return
+        self._endpoint_failed()
+        if state == State.SENDING:
             self._fail("upstream_write_timeout")
         else:
             self._retry_or_fail("upstream_timeout")
@@ -412,7 +399,6 @@ class Exchange:
         if self._may_retry():
             self._retry()
         else:
-            self._leave()
             self._fail(reason)
 
     def _retry(self) -> None:
@@ -459,6 +445,7 @@ class Exchange:
             endpoint.left()
 
     def _end(self) -> None:
+        self._leave()
         self.state = State.DONE
         self._upstream.active -= 1
         if self._retrying:
@@ -468,6 +455,5 @@ class Exchange:
     def _fail(self, reason: str) -> None:
         status, detail = _REFUSALS[reason]
         headers = (("Retry-After", "1"),) if status == 503 else ()
-        sink = self.sink
         self._end()
-        sink.failed(Refusal(status, reason, detail, headers))
+        self.sink.failed(Refusal(status, reason, detail, headers))

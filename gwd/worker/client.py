@@ -27,7 +27,7 @@ from gwd.clock import NEVER, TICK
 from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
 from gwd.http.gate import RequestReader
 from gwd.http.head import RequestHead, ResponseHead
-from gwd.http.problem import Refusal, problem_response
+from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
 from gwd.worker.framing import frame, is_chunked, write_head
@@ -393,37 +393,36 @@ class ClientConnection:
         self._abort()
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem of the gateway's own. What is left of the body is not read on:
-        either it is all here, or the connection closes."""
-        head = self.head
-        minor = 1 if head is None else head.minor
-        if refusal.close or not self.stays_open():
+        """Answer with a problem of the gateway's own."""
+        if refusal.close:
             self._keep_alive = False
-        wire = problem_response(
-            refusal,
-            self.request_id,
-            minor=minor,
-            head_only=head is not None and head.method == "HEAD",
-            close=not self._keep_alive,
-        )
-        self.reply(refusal.status, wire, refusal.reason)
+        wire = problem_response(refusal, self.request_id, **self._manner())
+        self._reply(refusal.status, wire, refusal.reason)
 
-    def reply(self, status: int, wire: bytes, reason: str = "") -> None:
-        """Answer with `wire`, a whole response of the gateway's own."""
+    def respond(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        """Answer with a whole response of the gateway's own."""
+        wire = plain_response(status, headers, body, self.request_id, **self._manner())
+        self._reply(status, wire, "")
+
+    def _manner(self) -> Manner:
+        """How an answer of the gateway's own is put. What is left of the request's body is not
+        read on: either it is all here, or the connection closes."""
+        head = self.head
+        if self._keep_alive and (head is None or not self._body_is_here(head)):
+            self._keep_alive = False
+        return {
+            "minor": 1 if head is None else head.minor,
+            "head_only": head is not None and head.method == "HEAD",
+            "close": not self._keep_alive,
+        }
+
+    def _reply(self, status: int, wire: bytes, reason: str) -> None:
         self.answered_ns = time.monotonic_ns()
         self.status = status
         self._write(wire)
         self.bytes_out = len(wire)
         self._account(status, reason)
         self._finish()
-
-    def stays_open(self) -> bool:
-        """Whether the answer to be written now leaves the connection open: for whole responses
-        of the gateway's own. Looks for the end of a body that nobody reads."""
-        head = self.head
-        if self._keep_alive and (head is None or not self._body_is_here(head)):
-            self._keep_alive = False
-        return self._keep_alive
 
     def _body_is_here(self, head: RequestHead) -> bool:
         if self._body is not None:
@@ -457,17 +456,13 @@ class ClientConnection:
         if self._state != State.BUSY:
             return
         self.pending = None
-        if not self._keep_alive:
+        if not self._keep_alive or (self._half_closed and not self._ahead):
             self._end_politely()
             return
         worker = self._worker
-        if self._half_closed and not self._ahead:
-            self._end_politely()
-            return
         self._state = State.IDLE
         self.head = None
-        now = worker.clock.now
-        self.idle_since = now
+        self.idle_since = worker.clock.now
         if self._write_paused:
             self._arm(worker.settings.write_timeout)
             self._pause()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gwd.aggregate.merge import Outcome, merge
 from gwd.clock import NEVER, TICK
 from gwd.http.head import ResponseHead
-from gwd.http.problem import Refusal, plain_response
+from gwd.http.problem import Refusal
 from gwd.policies import Request
 from gwd.upstream.exchange import Exchange
 
@@ -122,7 +122,6 @@ class FanOut:
         self._missing = len(plan.parts)
         self._starting = True
         head = request.head
-        host_line = b"Host: %b\r\n" % head.authority if head.authority else b""
         tail = b"".join((_without(head.lines), b"Accept: application/json\r\n", added, b"\r\n"))
         targets = [part.target(request.captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
@@ -133,7 +132,7 @@ class FanOut:
                 worker.clock,
                 "GET",
                 f"GET {target} HTTP/1.1\r\n".encode("ascii"),
-                host_line,
+                head.host_line,
                 tail,
                 False,
                 route.timeout,
@@ -172,12 +171,10 @@ class FanOut:
                 exchange.abandon()
 
     def _answer(self) -> None:
-        client, head = self._client, self._client.head
-        assert head is not None
         outcomes = [sink.outcome for sink in self._sinks if sink.outcome is not None]
         merged = merge(self._plan, outcomes)
         if isinstance(merged, Refusal):
-            client.failed(merged)
+            self._client.refuse(merged)
             return
         headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
         if merged.incomplete:
@@ -186,16 +183,7 @@ class FanOut:
                 ("Cache-Control", "no-store"),
                 ("Gwd-Incomplete", ", ".join(merged.incomplete)),
             )
-        wire = plain_response(
-            200,
-            headers,
-            merged.body,
-            client.request_id,
-            minor=head.minor,
-            head_only=head.method == "HEAD",
-            close=not client.stays_open(),
-        )
-        client.reply(200, wire)
+        self._client.respond(200, headers, merged.body)
 
 
 def _without(lines: bytes) -> bytes:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from gwd.http.forwarding import client_address, forwarding_lines
 from gwd.http.head import RequestHead
-from gwd.http.problem import Refusal, plain_response
+from gwd.http.problem import Refusal
+from gwd.http.target import SERVED
 from gwd.policies import Request
 from gwd.routing.table import Match
 from gwd.upstream.exchange import Exchange
@@ -28,15 +29,9 @@ if TYPE_CHECKING:
     from gwd.worker.tables import Route, Tables
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MOST_NUMBERED = 1 << 64
 _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
-
-
-def host_line(head: RequestHead) -> bytes:
-    """The Host field that a request brings along, b"" if it has none."""
-    return b"Host: %b\r\n" % head.authority if head.authority else b""
 
 
 class Identity:
@@ -83,9 +78,7 @@ class Journey:
             self._tell_ready(client)
             return
         if head.path == "*":
-            self._reply(
-                client, 204, (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),), b""
-            )
+            client.respond(204, SERVED, b"")
             return
 
         match = tables.routing.match(head.host, head.method, head.path)
@@ -176,7 +169,7 @@ class Journey:
             self._worker.clock,
             head.method,
             f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
-            host_line(head),
+            head.host_line,
             b"".join((head.lines, framing, self._added_lines(client, request), b"\r\n")),
             head.chunked,
             route.timeout,
@@ -205,33 +198,13 @@ class Journey:
         if route.redirect is not None:
             location = route.redirect(request.captures) + request.head.query
             headers = (*headers, ("Location", location))
-        self._reply(client, respond.status, headers, respond.body)
+        client.respond(respond.status, headers, respond.body)
 
     def _tell_ready(self, client: ClientConnection) -> None:
         if self._worker.serving():
-            self._reply(client, 200, (("Content-Type", "text/plain"),), b"ready\n")
+            client.respond(200, (("Content-Type", "text/plain"),), b"ready\n")
         else:
             client.refuse(_NOT_READY)
-
-    def _reply(
-        self,
-        client: ClientConnection,
-        status: int,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes,
-    ) -> None:
-        head = client.head
-        assert head is not None
-        wire = plain_response(
-            status,
-            headers,
-            body,
-            client.request_id,
-            minor=head.minor,
-            head_only=head.method == "HEAD",
-            close=not client.stays_open(),
-        )
-        client.reply(status, wire)
 
     def _added_lines(self, client: ClientConnection, request: Request) -> bytes:
         """What the gateway itself says to the upstream about the request."""
