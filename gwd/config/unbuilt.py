@@ -47,7 +47,6 @@ UNBUILT: tuple[Unbuilt, ...] = (
     Unbuilt("server.handshake_timeout", error=False),
     Unbuilt("admin.token_file", error=True),
     Unbuilt("admin.bind", error=False, instead="gwd status, reload and stop work without it"),
-    Unbuilt("limits.ban", error=False, instead="who goes over per_ip is answered 429"),
     Unbuilt(
         "auth.*.type",
         error=True,

@@ -84,10 +84,11 @@ class Refusal(Exception):
     """Why a request is not served: raised by parsers, returned by routing and policies.
 
     `reason` is the word for logs and metrics, `detail` the sentence for the caller. `close`: the
-    connection cannot be used any more, for nobody knows where the next request begins.
+    connection cannot be used any more, for nobody knows where the next request begins. `members`
+    are added to the problem's object (RFC 9457 §3.2).
     """
 
-    __slots__ = ("close", "detail", "headers", "reason", "status", "type")
+    __slots__ = ("close", "detail", "headers", "members", "reason", "status", "type")
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Refusal(Exception):
         headers: tuple[tuple[str, str], ...] = (),
         close: bool = False,
         type: str = "about:blank",
+        members: tuple[tuple[str, object], ...] = (),
     ) -> None:
         super().__init__(status, reason)
         self.status = status
@@ -105,6 +107,7 @@ class Refusal(Exception):
         self.headers = headers
         self.close = close
         self.type = type
+        self.members = members
 
     def __repr__(self) -> str:
         return f"Refusal({self.status}, {self.reason!r}, {self.detail!r})"
@@ -130,6 +133,7 @@ def problem_response(
             "status": refusal.status,
             "detail": refusal.detail,
             "request_id": request_id,
+            **dict(refusal.members),
         }
     ).encode("ascii")
     return plain_response(

@@ -2,6 +2,8 @@
 
 interface    what a policy is, and the request it sees
 assemble     from the plain config to the policies of a route
+shed         a ban, then the limit per address: before anything is asked
+quota        how a limit is told to who is over it
 access       allow and deny by network
 bearer       authenticate and authorise, on the wire
 jwt          a verifier: compact (strict reading) → keys → claims → token_cache
@@ -15,6 +17,7 @@ from gwd.policies.assemble import build_authenticators, identity_headers, route_
 from gwd.policies.interface import Policy, Request
 from gwd.policies.jwt import JwtVerifier
 from gwd.policies.keys import BadVerifier
+from gwd.policies.shed import Shed, Visitor
 
 __all__ = [
     "Access",
@@ -22,6 +25,8 @@ __all__ = [
     "JwtVerifier",
     "Policy",
     "Request",
+    "Shed",
+    "Visitor",
     "build_authenticators",
     "identity_headers",
     "route_policies",

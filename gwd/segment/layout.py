@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAGIC = int.from_bytes(b"gwd\0seg\1", "big")
-VERSION = 2
+VERSION = 3
 WORD = 8
 LINE = 8
 """Words of a cache line."""
@@ -60,8 +60,15 @@ ROUTE_CELLS = 48
 OPEN_PLACES = 4096
 
 # The words of an address row: see gwd.segment.rows.
-ROW_MARK, ROW_START, ROW_INTERVAL, ROW_KIND, ROW_HIGH, ROW_LOW, ROW_BAN_UNTIL, ROW_BAN = range(8)
+ROW_MARK, ROW_START, ROW_INTERVAL, ROW_KIND, ROW_HIGH, ROW_LOW = range(6)
 ROW_WIDTH = 8
+
+# The words of the bans: see gwd.segment.bans.
+BANS_SEQUENCE = 0
+BANS_FILTER_STATE, BANS_FILTER_ERRNO, BANS_FILTER_ADDRESSES, BANS_FILTER_SEQUENCE = range(1, 5)
+BANS_WIDTH = 8
+BAN_MARK, BAN_UNTIL, BAN_START, BAN_KIND, BAN_HIGH, BAN_LOW, BAN_WHY, BAN_SEQUENCE = range(8)
+BAN_WIDTH = 8
 
 
 def check_name(name: bytes) -> None:
@@ -87,6 +94,11 @@ class Sizes:
     @property
     def buckets(self) -> int:
         return -(-self.max_ips // WAYS)
+
+    @property
+    def bans(self) -> int:
+        """How many may be banned at a time: a quarter as many as are limited, and some."""
+        return WAYS * max(128, self.buckets // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,10 @@ class Layout:
         self.address_cells = self._next(
             "address cells", groups * rows, GROUP, "the column's process"
         )
+        self.bans_head = self._next(
+            "bans", 1, BANS_WIDTH, "who holds the lock (sequence), supervisor (filter)"
+        )
+        self.bans = self._next("banned addresses", sizes.bans, BAN_WIDTH, "who holds the lock")
         self.words = self.sections[-1].end
 
     def _next(self, name: str, rows: int, width: int, writer: str) -> Section:

@@ -26,6 +26,8 @@ ALLOWED, LIMITED, EVICTED, COARSE, TRACKED, UNCOUNTED = range(8, 14)
 with their neighbours; rows made; requests admitted without being counted, as nobody could."""
 LOG_DROPPED = 14
 """Access-log lines lost because nobody took them. Cumulative."""
+BANNED, BANS_MADE = 15, 16
+"""Connections and requests turned away for a ban; bans made for too many refusals. Cumulative."""
 
 
 class NoColumn(RuntimeError):

@@ -7,7 +7,6 @@ A row is one bucket of tokens (gwd.segment.limiter says how it is counted):
     interval   picoseconds a request costs: the rule's rate
     kind       family << 8 | prefix length: 4 or 6, of what `address` is; 0: of no address
     address    16 bytes; IPv4 as IPv4-mapped
-    ban        until (monotonic µs, 0 for none), and start and reason
 
 and a cell per column. The other half of the hash chooses a bucket of `WAYS` rows where the row may
 stand, so nobody can choose whom to push out (SEC-41), and a search reads one small place.
@@ -20,13 +19,13 @@ Invariants:
   count for nobody; nothing else needs to be cleared. A reader takes `start` first and looks at the
   mark then: a start that belongs to the mark, or the mark differs.
 - The coldest row is the one whose bucket ran empty first. A row that is empty by now says nothing
-  that a new row would not say, so giving it away loses nothing. Rows that are not empty or whose
-  ban runs are never given away, and the coldest of the others goes first.
+  that a new row would not say, so giving it away loses nothing. Rows that are not empty are
+  never given away, and the coldest of the others goes first.
 - Who finds no place is counted with its neighbours (/24, /48) in the shared row of a bucket. That
   row is one per bucket and always to be had; neighbourhoods that meet there are counted together.
   A full table never stops limiting (SEC-42).
-- A lock is waited for a bounded time: a holder that was stopped (not killed) costs its bucket
-  new rows until it goes on, and nobody their event loop.
+- A lock is waited for a bounded time (gwd.segment.lock): a holder that was stopped (not killed)
+  costs its bucket new rows until it goes on.
 
 x86 keeps the order of stores. arm64 need not; there a reader may pair a new mark with an old start
 for an instant, in which the request is counted under a tag that nobody reads.
@@ -34,21 +33,17 @@ for an instant, in which the request is counted under a tag that nobody reads.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import struct
 
 from gwd.segment import layout
 from gwd.segment.layout import GROUP, ROW_WIDTH, WAYS, WORD
+from gwd.segment.lock import lock, unlock
 from gwd.segment.memory import Segment
 from gwd.segment.processes import EVICTED, TRACKED, ProcessTable
 
 COUNT_BITS = 24
 COUNT_MASK = (1 << COUNT_BITS) - 1
 TAG_MASK = (1 << 40) - 1
-
-LOCK_TRIES = 200
-"""Each yields the processor, so the holder gets its turn: some 0.1 to 1 ms in all."""
 
 READ = tuple(struct.Struct(f"{count}Q").unpack_from for count in range(GROUP + 1))
 """By count: the first so many cells of a row and group, from (words, byte). A third faster than a
@@ -116,7 +111,7 @@ class RowTable:
 
         None if all rows of the bucket are in use, or if its lock cannot be had.
         """
-        if not self._lock(bucket):
+        if not lock(self._fd, bucket):
             return None
         try:
             row = self.find(bucket, mark)
@@ -131,7 +126,7 @@ class RowTable:
             self._take(number, mark, interval, address, now_us)
             return self._row(number, mark)
         finally:
-            self._unlock(bucket)
+            unlock(self._fd, bucket)
 
     def share(
         self, bucket: int, mark: int, interval: int, address: tuple[int, int, int], now_us: int
@@ -143,7 +138,7 @@ class RowTable:
         found = self._words[word]
         if found == mark:
             return self._row(number, mark)
-        if not self._lock(bucket):
+        if not lock(self._fd, bucket):
             return self._row(number, found) if found else None
         try:
             found = self._words[word]
@@ -154,7 +149,7 @@ class RowTable:
                 self._take(number, mark, interval, address, now_us)
             return self._row(number, mark)
         finally:
-            self._unlock(bucket)
+            unlock(self._fd, bucket)
 
     def count(self, cells: int, start: int) -> int:
         """What all processes counted in the bucket that began at `start`, in the row with `cells`.
@@ -200,12 +195,8 @@ class RowTable:
         for start, number in sorted(zip(starts, range(first, first + WAYS), strict=True)):
             if start > coldest[0]:
                 break  # no bucket is empty before its start
-            if not self._banned(number, now_us):
-                coldest = min(coldest, (self._empty_at(number), number))
+            coldest = min(coldest, (self._empty_at(number), number))
         return coldest[1]
-
-    def _banned(self, number: int, now_us: int) -> bool:
-        return self._words[self._addresses + number * ROW_WIDTH + layout.ROW_BAN_UNTIL] > now_us
 
     def _take(
         self, number: int, mark: int, interval: int, address: tuple[int, int, int], now_us: int
@@ -218,19 +209,4 @@ class RowTable:
         words[word + layout.ROW_KIND] = address[0]
         words[word + layout.ROW_HIGH] = address[1]
         words[word + layout.ROW_LOW] = address[2]
-        words[word + layout.ROW_BAN_UNTIL] = 0
-        words[word + layout.ROW_BAN] = 0
         words[word + layout.ROW_MARK] = mark
-
-    def _lock(self, bucket: int) -> bool:
-        for _ in range(LOCK_TRIES):
-            try:
-                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, bucket, os.SEEK_SET)
-            except (BlockingIOError, PermissionError):
-                os.sched_yield()
-            else:
-                return True
-        return False
-
-    def _unlock(self, bucket: int) -> None:
-        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, bucket, os.SEEK_SET)

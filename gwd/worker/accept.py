@@ -2,7 +2,7 @@
 
 Strategy. uvloop's own server takes one connection per turn of the loop, so under load new clients
 wait behind the old ones, and it drops clients when fds run out. This loop takes up to `BATCH` a
-turn, and what is decided about a connection as such (`max_connections`, deny, room for fds) is
+turn, and what is decided about a connection as such (`max_connections`, bans, room for fds) is
 decided before any object exists for it.
 
 When accepting must pause, the clients wait in the kernel's queue: nothing is refused that could be
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ABORT = struct.pack("ii", 1, 0)
 REST = 0.1
 """Seconds without accepting when fds or memory ran out."""
 
@@ -91,6 +93,11 @@ class Acceptor:
 
     def _open(self, sock: socket.socket, peer_ip: str) -> None:
         peer = self._worker.tables.visitor(peer_ip)
+        if self._worker.turns_away(peer):
+            # A reset, and nothing of ours stays behind in TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+            sock.close()
+            return
         if not self._worker.has_room_for(peer):
             sock.close()
             return

@@ -34,16 +34,18 @@ from gwd.worker.framing import frame, is_chunked, write_head
 from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
+    from gwd.policies import Visitor
     from gwd.worker.fanout import FanOut
     from gwd.worker.process import Worker
-    from gwd.worker.tables import Route, Tables, Visitor
+    from gwd.worker.tables import Route, Tables
 
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
 LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CLIENT_GONE = 499
-"""Logged, never sent: the client left before its answer (nginx's number)."""
+CLIENT_GONE, NO_ANSWER = 499, 444
+"""Logged, never sent: the client left before its answer; a banned one gets none (nginx's
+numbers)."""
 
 
 class State(IntEnum):
@@ -539,6 +541,11 @@ class ClientConnection:
         """End it now, whatever it is doing."""
         if self._state == State.BUSY:
             self._abandon(reason)
+        self._abort()
+
+    def turn_away(self) -> None:
+        """The present request comes from a banned peer: no answer, and the connection is gone."""
+        self._account(NO_ANSWER, "banned")
         self._abort()
 
     def retable(self, tables: Tables) -> None:

@@ -10,7 +10,6 @@ journey by a `Refusal`, and none of them waits. What comes before it (accept, re
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from gwd.worker.process import Worker
     from gwd.worker.tables import Route, Tables
 
-QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 MOST_NUMBERED = 1 << 64
 _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
@@ -70,12 +68,11 @@ class Journey:
 
     def begin(self, client: ClientConnection, head: RequestHead) -> None:
         tables = client.tables
-        refusal = self._introduce(client, head, tables) or self._shed(client, tables)
-        if refusal is not None:
-            client.refuse(refusal)
-            return
+        self._introduce(client, head, tables)
         if head.path == tables.snapshot.server.ready_path:
             self._tell_ready(client)
+            return
+        if self._shed(client, client.visitor.refusal):
             return
         if head.path == "*":
             client.respond(204, SERVED, b"")
@@ -108,13 +105,12 @@ class Journey:
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
         client.request_id = self._identity.next()
-        client.refuse(self._shed(client, client.tables) or refusal)
+        if not self._shed(client, None):
+            client.refuse(refusal)
 
     # shed
 
-    def _introduce(
-        self, client: ClientConnection, head: RequestHead, tables: Tables
-    ) -> Refusal | None:
+    def _introduce(self, client: ClientConnection, head: RequestHead, tables: Tables) -> None:
         """Find out who asks, and give the request its id."""
         client.request_id = self._identity.next()
         if client.peer.trusted:
@@ -123,27 +119,20 @@ class Journey:
                 client.visitor = tables.visitor(address)
             if head.request_id is not None:
                 client.request_id = head.request_id.decode("ascii")
-        return client.visitor.refusal
 
-    def _shed(self, client: ClientConnection, tables: Tables) -> Refusal | None:
-        limiter, visitor = tables.limiter, client.visitor
-        if limiter is None or visitor.exempt:
-            return None
-        wait = limiter.admit(visitor.key, client.started_ns // 1000)
-        if not wait or tables.observe:
-            return None
-        seconds = math.ceil(wait / 1_000_000)
-        return Refusal(
-            429,
-            "rate_limited",
-            "Too many requests from this address.",
-            (
-                ("Retry-After", str(seconds)),
-                ("RateLimit", f'"per-ip";r=0;t={seconds}'),
-                *tables.limit_headers,
-            ),
-            type=QUOTA_EXCEEDED,
-        )
+    def _shed(self, client: ClientConnection, refusal: Refusal | None) -> bool:
+        """Whether the visitor ends here: `refusal` is what its address has met already."""
+        shed, visitor = client.tables.shed, client.visitor
+        is_peer = visitor is client.peer
+        if refusal is None:
+            refusal = shed(visitor, client.started_ns // 1000, is_peer)
+            if refusal is None:
+                return False
+            if is_peer and refusal.reason == "banned" and shed.cuts:
+                client.turn_away()
+                return True
+        client.refuse(refusal)
+        return True
 
     # who answers
 

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import gc
 import heapq
+import time
 import traceback
 from collections.abc import Iterator
 
 from gwd.clock import TICK, Clock
 from gwd.config.snapshot import Snapshot
+from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
+from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
@@ -33,11 +36,14 @@ from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.client import ClientConnection
 from gwd.worker.journey import Journey
-from gwd.worker.tables import Tables, Visitor
+from gwd.worker.tables import Tables
 
 SPARE = 64
 """The part of `max_connections` (one in so many) that is closed at a time, of those idle longest,
 when it is reached."""
+
+BANS_EVERY = 0.25
+"""Seconds between two looks for connections of those who were banned meanwhile."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -59,6 +65,9 @@ class Worker:
         self._processes = ProcessTable(child.segment)
         self._endpoints = EndpointTable(child.segment)
         self._open = OpenConnections(child.segment, child.column)
+        self._bans = Bans(child.segment)
+        self._bans_seen = self._bans.sequence
+        self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
         self._next: Tables | None = None
@@ -130,6 +139,9 @@ class Worker:
             self._retired = [u for u in self._retired if not u.finished()]
         if self.stalled:
             self._keep_budget()
+        if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
+            self._bans_at = now
+            self._end_banned()
         if self._log.enabled:
             self._log.flush()
             if self._log.dropped:
@@ -145,6 +157,16 @@ class Worker:
                 break
             connection.kill("buffer_budget")
             over -= size
+
+    def _end_banned(self) -> None:
+        """End the connections of those who were banned since the last look, idle or busy."""
+        before, self._bans_seen = self._bans_seen, self._bans.sequence
+        if not self.tables.shed.cuts:
+            return
+        banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
+        for connection in [c for c in self.connections if c.peer.key in banned]:
+            if self.tables.shed.turn_away(connection.peer, self._now_us()):
+                connection.kill("banned")
 
     # what connections tell it
 
@@ -171,9 +193,17 @@ class Worker:
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""
         most = self.tables.connections_per_ip
-        if not most or peer.exempt or peer.trusted or self.tables.observe:
+        if not most or peer.exempt or peer.trusted:
             return True
         return self._open.total(self._open.place(peer.key)) < most
+
+    def turns_away(self, peer: Visitor) -> bool:
+        """Whether `peer` is banned, and is to meet nothing."""
+        return self.tables.shed.turn_away(peer, self._now_us())
+
+    @staticmethod
+    def _now_us() -> int:
+        return time.monotonic_ns() // 1000
 
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`. At the limit the idle ones

@@ -16,33 +16,25 @@ from gwd.config.snapshot import Respond, Snapshot
 from gwd.config.snapshot import Route as PlainRoute
 from gwd.http.addresses import Networks, canonical, limit_key
 from gwd.http.gate import GatePolicy
-from gwd.http.problem import Refusal
-from gwd.policies import Access, Policy, build_authenticators, identity_headers, route_policies
+from gwd.policies import (
+    Access,
+    Policy,
+    Shed,
+    Visitor,
+    build_authenticators,
+    identity_headers,
+    route_policies,
+)
 from gwd.routing.rewrite import compile_rewrite, compile_template
 from gwd.routing.table import RouteTable
-from gwd.segment.limiter import Limiter
 from gwd.segment.memory import Segment
 from gwd.segment.metrics import UNROUTED, RouteMetrics
 from gwd.upstream.upstream import Upstream
 
 SLICE = 64
 """Routes per slice: about a millisecond's work."""
-
-
-class Visitor:
-    """A client address, judged once: how it is limited, and whether it is let in at all."""
-
-    __slots__ = ("exempt", "ip", "key", "refusal", "trusted")
-
-    def __init__(
-        self, ip: str, key: bytes, *, exempt: bool, trusted: bool, refusal: Refusal | None
-    ) -> None:
-        self.ip = ip
-        self.key = key
-        self.exempt = exempt
-        self.trusted = trusted
-        """A proxy that is believed about its clients."""
-        self.refusal = refusal
+REMEMBERED = 4096
+"""Visitors, at some 0.4 KiB each."""
 
 
 class Route:
@@ -91,14 +83,13 @@ class Tables:
         "_access",
         "_exempt",
         "_prefix",
+        "_visitors",
         "connections_per_ip",
         "gate",
         "generation",
-        "limit_headers",
-        "limiter",
-        "observe",
         "routes",
         "routing",
+        "shed",
         "snapshot",
         "trusted",
         "unrouted_row",
@@ -123,29 +114,14 @@ class Tables:
         self.trusted = Networks(server.trusted_proxies)
         self._access = Access(limits.allow, limits.deny)
         self._exempt = Networks(limits.exempt)
-        self.limiter: Limiter | None = None
-        self._prefix = 64
+        self._visitors: dict[str, Visitor] = {}
+        self.shed = Shed(limits, segment, column)
+        per_ip = limits.per_ip
+        self._prefix = 64 if per_ip is None else per_ip.ipv6_prefix
         self.connections_per_ip = 0
         """Open at once, over all workers; 0: no limit."""
-        self.observe = False
-        self.limit_headers: tuple[tuple[str, str], ...] = ()
-        if (per_ip := limits.per_ip) is not None:
-            rate = per_ip.rate
-            rule = f"per_ip {rate.per_second!r} {rate.burst}".encode()
-            self._prefix = per_ip.ipv6_prefix
-            self.limiter = Limiter(
-                segment,
-                column,
-                rule,
-                rate.per_second,
-                rate.burst,
-                ipv6_prefix=per_ip.ipv6_prefix,
-            )
+        if per_ip is not None and per_ip.mode != "observe":
             self.connections_per_ip = per_ip.connections
-            self.observe = per_ip.mode == "observe"
-            quota, window = _quota(rate.per_second)
-            policy = f'"per-ip";q={quota};w={window};gwd-burst={rate.burst}'
-            self.limit_headers = (("RateLimit-Policy", policy),)
         yield
         verifiers = build_authenticators(snapshot.auth)
         metrics = RouteMetrics(segment)
@@ -160,7 +136,16 @@ class Tables:
                 yield
 
     def visitor(self, ip: str) -> Visitor:
-        ip = canonical(ip)
+        """Who comes from `ip`. A bounded number is remembered, so that a flood of connections from
+        one address, or one that is banned, costs a look."""
+        visitor = self._visitors.get(ip)
+        if visitor is None:
+            if len(self._visitors) >= REMEMBERED:
+                self._visitors.clear()
+            visitor = self._visitors[ip] = self._judge(canonical(ip))
+        return visitor
+
+    def _judge(self, ip: str) -> Visitor:
         return Visitor(
             ip,
             limit_key(ip, self._prefix),
@@ -168,12 +153,3 @@ class Tables:
             trusted=self.trusted.contains(ip),
             refusal=self._access.judge(ip),
         )
-
-
-def _quota(per_second: float) -> tuple[int, int]:
-    """A rate as whole events in whole seconds, the smallest such window."""
-    for window in range(1, 3601):
-        quota = per_second * window
-        if abs(quota - round(quota)) < 1e-6 and quota >= 1:
-            return round(quota), window
-    return max(1, round(per_second * 3600)), 3600

@@ -11,7 +11,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gwd.segment import layout
 from gwd.segment.layout import WAYS
 from gwd.segment.limiter import Limiter
 from gwd.segment.memory import Segment, Sizes
@@ -36,7 +35,6 @@ class Bucket:
     def __init__(self, key, now):
         self.key = key
         self.empty_at = now
-        self.banned_until = 0
 
 
 class LimiterMachine(RuleBasedStateMachine):
@@ -88,13 +86,6 @@ class LimiterMachine(RuleBasedStateMachine):
     def time_passes(self, gap):
         self.now += gap
 
-    @rule(number=st.integers(0, WAYS - 1), span=st.integers(1, 60_000_000))
-    def ban(self, number, span):
-        if self.rows[number] is not None:
-            self.rows[number].banned_until = self.now + span
-            word = self.segment.layout.addresses.row(number) + layout.ROW_BAN_UNTIL
-            self.segment.words[word] = self.now + span
-
     @rule(number=st.integers(0, 50), key=st.sampled_from(KEYS), tries=st.integers(1, 4))
     def requests(self, number, key, tries):
         for _ in range(tries):
@@ -121,11 +112,7 @@ class LimiterMachine(RuleBasedStateMachine):
         if None in self.rows:
             number = self.rows.index(None)
         else:
-            cold = [
-                number
-                for number, bucket in enumerate(self.rows)
-                if bucket.empty_at < self.now and bucket.banned_until <= self.now
-            ]
+            cold = [number for number, bucket in enumerate(self.rows) if bucket.empty_at < self.now]
             if not cold:
                 self.counts[COARSE] += 1
                 if self.shared is None:

@@ -134,21 +134,6 @@ def test_a_process_that_remembers_a_row_given_away_charges_nobody_else(make):
     assert two.remaining(address(taken_by), now) == 4
 
 
-def test_a_running_ban_keeps_its_row(make):
-    segment = make(columns=1, max_ips=WAYS)
-    limiter = Limiter(segment, 0, b"r", 100, 5)
-    for number in range(WAYS):
-        limiter.admit(address(number), NOW + number)
-    banned = row_of(segment, address(0))
-    segment.words[banned + layout.ROW_BAN_UNTIL] = NOW + 60 * SECOND
-    for number in range(WAYS, 4 * WAYS):
-        limiter.admit(address(number), NOW + number * SECOND)
-        assert row_of(segment, address(0)) == banned
-    limiter.admit(address(99), NOW + 61 * SECOND)
-    assert row_of(segment, address(0)) is None
-    assert segment.words[banned + layout.ROW_BAN_UNTIL] == 0
-
-
 def test_known_rows_stay_limited_and_the_rest_is_limited_together_when_all_is_warm(make):
     segment = make(columns=1, max_ips=WAYS)
     limiter = Limiter(segment, 0, b"r", 1, 5)

@@ -1,0 +1,174 @@
+"""Shed: what becomes of a visitor before its request is looked at. Its ban first, then its rate.
+
+Strategy. Every head counts, parsed or refused, before anything else is spent on it. A refusal
+costs the caller nothing of its quota, but it is a strike; so many seconds' worth of them within
+ten seconds are a ban, which all workers keep from their next request on, and the controller hands
+on to the kernel.
+
+A visitor remembers the change of the bans that it was judged by, so as long as nobody is banned or
+pardoned, being banned or not costs a request one look at one word.
+
+Exempt addresses are never limited nor banned; trusted proxies are limited like anybody when they
+speak for themselves, and never banned (SEC-41). Behind one, the client is refused, and the
+connection, which is the proxy's, stays.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gwd.config.snapshot import Limits
+from gwd.http.problem import Refusal
+from gwd.policies.quota import Quota
+from gwd.segment.bans import RATE, Bans
+from gwd.segment.limiter import Limiter
+from gwd.segment.memory import Segment
+from gwd.segment.processes import BANNED, BANS_MADE, ProcessTable
+from gwd.segment.strikes import Strikes
+
+ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
+WINDOW_US = 10_000_000
+"""In which `limits.ban.after` seconds' worth of refusals are too many."""
+DEFAULT_ACTION = "drop"
+"""For bans by hand, where the config says nothing of bans."""
+
+
+class Visitor:
+    """A client address, judged once: how it is limited, and whether it is let in at all."""
+
+    __slots__ = ("banned_until", "exempt", "ip", "key", "refusal", "seen", "trusted")
+
+    def __init__(
+        self, ip: str, key: bytes, *, exempt: bool, trusted: bool, refusal: Refusal | None
+    ) -> None:
+        self.ip = ip
+        self.key = key
+        self.exempt = exempt
+        self.trusted = trusted
+        """A proxy that is believed about its clients."""
+        self.refusal = refusal
+        self.seen = 0
+        """The change of the bans that `banned_until` was true at."""
+        self.banned_until = 0
+        """Monotonic µs."""
+
+
+class Shed:
+    """The bans and the limit per address, for the process that owns `column`."""
+
+    __slots__ = (
+        "_banned_cell",
+        "_bans",
+        "_bans_made",
+        "_for",
+        "_limiter",
+        "_most",
+        "_observe",
+        "_prefix",
+        "_quota",
+        "_sequence",
+        "_strikes",
+        "_words",
+        "action",
+    )
+
+    def __init__(self, limits: Limits, segment: Segment, column: int) -> None:
+        self._words = segment.words
+        self._bans = Bans(segment)
+        self._sequence = self._bans.sequence_word
+        table = ProcessTable(segment)
+        self._banned_cell = table.cell(column, BANNED)
+        self._bans_made = table.cell(column, BANS_MADE)
+        self._limiter: Limiter | None = None
+        self._strikes: Strikes | None = None
+        self._most = 0
+        self._observe = False
+        self._prefix = 64
+        self.action = DEFAULT_ACTION if limits.ban is None else limits.ban.action
+        """What banned peers meet: "drop", "close" or "refuse"."""
+        per_ip = limits.per_ip
+        if per_ip is None:
+            return
+        rate = per_ip.rate
+        self._prefix = per_ip.ipv6_prefix
+        self._observe = per_ip.mode == "observe"
+        self._limiter = Limiter(
+            segment,
+            column,
+            f"per_ip {rate.per_second!r} {rate.burst}".encode(),
+            rate.per_second,
+            rate.burst,
+            ipv6_prefix=per_ip.ipv6_prefix,
+        )
+        self._quota = Quota(
+            "per-ip", rate.per_second, rate.burst, "Too many requests from this address."
+        )
+        if limits.ban is not None and not self._observe:
+            self._most = max(1, math.ceil(limits.ban.after * rate.per_second))
+            self._for = round(limits.ban.for_ * 1e6)
+            self._strikes = Strikes(
+                segment, column, self._most, WINDOW_US, ipv6_prefix=per_ip.ipv6_prefix
+            )
+
+    def __call__(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal | None:
+        """Judge a request of `visitor`, who `is_peer` if it is the connection's other end."""
+        if visitor.exempt:
+            return None
+        if self.banned(visitor, now_us):
+            return self._refuse_banned(visitor, now_us, is_peer)
+        limiter = self._limiter
+        if limiter is None:
+            return None
+        wait = limiter.admit(visitor.key, now_us)
+        if not wait or self._observe:
+            return None
+        if self._strikes is not None and not visitor.trusted:
+            strikes = self._strikes.strike(visitor.key, now_us)
+            if strikes >= self._most:
+                self._ban(visitor, now_us, is_peer, strikes)
+                return self._refuse_banned(visitor, now_us, is_peer)
+        return self._quota.refusal(wait)
+
+    def banned(self, visitor: Visitor, now_us: int) -> bool:
+        sequence = self._words[self._sequence]
+        if sequence != visitor.seen:
+            if visitor.exempt or visitor.trusted:
+                return False
+            visitor.banned_until = self._bans.until(visitor.key, now_us)
+            # An odd one: a change is under way, or its maker was killed. Look again next time.
+            visitor.seen = -1 if sequence & 1 else sequence
+        return visitor.banned_until > now_us
+
+    def turn_away(self, visitor: Visitor, now_us: int) -> bool:
+        """Whether a connection of `visitor` is not to be opened at all; counts it."""
+        if self.action == "refuse" or not self.banned(visitor, now_us):
+            return False
+        self._words[self._banned_cell] += 1
+        return True
+
+    @property
+    def cuts(self) -> bool:
+        """Whether banned peers get no answer."""
+        return self.action != "refuse"
+
+    def _ban(self, visitor: Visitor, now_us: int, is_peer: bool, strikes: int) -> None:
+        until = now_us + self._for
+        prefix = 32 if len(visitor.key) == 4 else self._prefix
+        made = self._bans.ban(
+            visitor.key, prefix, now_us, until, RATE, peer=is_peer, weight=strikes
+        )
+        if made:
+            self._words[self._bans_made] += 1
+            visitor.banned_until, visitor.seen = until, -1
+
+    def _refuse_banned(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal:
+        self._words[self._banned_cell] += 1
+        seconds = max(1, math.ceil((visitor.banned_until - now_us) / 1e6))
+        return Refusal(
+            429,
+            "banned",
+            "This address has sent too many requests and is shut out for a while.",
+            (("Retry-After", str(seconds)),),
+            close=is_peer,
+            type=ABUSE,
+        )

@@ -1,0 +1,245 @@
+"""Who is banned, for all processes: a bounded table beside the limiter's.
+
+A ban is a row of its own and not a word in the limiter's row, so that it needs no rate to exist,
+is never pushed out by a flood of addresses, and all bans can be listed by looking at a small place
+(in the limiter's 131,072 rows that took 30 times as long). Rows:
+
+    mark      keyed hash of the key; 0: nobody's row
+    until     monotonic µs; in the past: the ban has ended or was lifted
+    start     monotonic µs
+    kind      family << 8 | prefix length of the address
+    address   16 bytes; IPv4 as IPv4-mapped
+    why       what for, whether it was met as a TCP peer, and how busy it was
+    sequence  the change that wrote the row
+
+The key is that of the limiter: 4 bytes of IPv4, 16 of IPv6 with zeros past the prefix. Workers ban
+who goes too far, `gwd ban` whom the operator names; the kernel's filter is compiled from it.
+
+Invariants:
+
+- Changes are made under one POSIX lock, which dies with its holder; the mark is cleared first and
+  written last. So a holder killed at any instant leaves a free row, or a ban that stands.
+- The sequence is odd while a change is made, and even, and higher, when it is done. Who has looked
+  at an even one need not look again while it is the same. A killed holder leaves it odd: then
+  everybody looks each time, until the next change. Nothing is repaired.
+- A bucket has `WAYS` rows. When more are banned that fall into one, the ban that ends first makes
+  room: with a quarter of the table in use, 0.2 % of them. They are still limited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from gwd.segment import layout
+from gwd.segment.layout import BAN_WIDTH, WAYS
+from gwd.segment.lock import lock, unlock
+from gwd.segment.memory import Segment
+from gwd.segment.rows import address_kind
+
+RATE, BY_HAND = 1, 2
+"""What for: too many refused requests; an operator's word."""
+MOST_WEIGHT = (1 << 32) - 1
+_PEER = 1 << 8
+
+# What the supervisor says about the kernel's filter.
+FILTER_OFF, FILTER_ON, FILTER_FAILED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """One running ban. Times are monotonic µs."""
+
+    key: bytes
+    """4 or 16 bytes, as the limiter's."""
+    prefix: int
+    start: int
+    until: int
+    reason: int
+    """RATE or BY_HAND."""
+    peer: bool
+    """It was met as the peer of a TCP connection, not only named by a proxy: the kernel may drop
+    its packets."""
+    weight: int
+    """How busy it was before: requests per second, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterView:
+    """What the kernel does about bans: `state` is FILTER_OFF, FILTER_ON or FILTER_FAILED (with
+    `errno`); `addresses` of the bans are in it, as of change `sequence`."""
+
+    state: int
+    errno: int
+    addresses: int
+    sequence: int
+
+
+class Bans:
+    """The table, as seen by any process that has the segment open for writing."""
+
+    __slots__ = ("_fd", "_hash_key", "_head", "_lock_byte", "_rows", "_words")
+
+    def __init__(self, segment: Segment) -> None:
+        self._fd = segment.fd
+        self._words = segment.words
+        self._hash_key = segment.secret
+        self._head = segment.layout.bans_head.start
+        self._rows = segment.layout.bans
+        self._lock_byte = segment.sizes.buckets
+
+    @property
+    def sequence_word(self) -> int:
+        """The word of the sequence, for those who look at it once per request."""
+        return self._head + layout.BANS_SEQUENCE
+
+    @property
+    def sequence(self) -> int:
+        """Changes with every ban and every lifting; 0 if nobody was ever banned."""
+        return self._words[self._head + layout.BANS_SEQUENCE]
+
+    def until(self, key: bytes, now_us: int) -> int:
+        """When the ban of `key` ends (monotonic µs); 0 if it is not banned at `now_us`."""
+        if not self.sequence:
+            return 0
+        row = self._find(*self._place(key))
+        if row < 0:
+            return 0
+        until = self._words[row + layout.BAN_UNTIL]
+        return until if until > now_us else 0
+
+    def ban(
+        self,
+        key: bytes,
+        prefix: int,
+        now_us: int,
+        until_us: int,
+        reason: int,
+        *,
+        peer: bool,
+        weight: int = 0,
+    ) -> bool:
+        """Ban `key` until `until_us`. A running ban that ends later stays, unless an operator
+        says otherwise (BY_HAND). False if that could not be done now: another process, stopped
+        in the middle of a change, keeps the lock."""
+        words = self._words
+        bucket, mark = self._place(key)
+        if not lock(self._fd, self._lock_byte):
+            return False
+        try:
+            row = self._find(bucket, mark)
+            why = min(weight, MOST_WEIGHT) << 16 | (_PEER if peer else 0) | reason
+            if row >= 0 and words[row + layout.BAN_UNTIL] > now_us:
+                why |= words[row + layout.BAN_WHY] & _PEER
+                if reason != BY_HAND and words[row + layout.BAN_UNTIL] >= until_us:
+                    if why & _PEER == words[row + layout.BAN_WHY] & _PEER:
+                        return True
+                    until_us = words[row + layout.BAN_UNTIL]
+            change = self._begin()
+            if row < 0:
+                row = self._room(bucket, now_us)
+                words[row + layout.BAN_MARK] = 0
+            words[row + layout.BAN_UNTIL] = until_us
+            words[row + layout.BAN_START] = now_us
+            kind, high, low = address_kind(key, prefix)
+            words[row + layout.BAN_KIND] = kind
+            words[row + layout.BAN_HIGH] = high
+            words[row + layout.BAN_LOW] = low
+            words[row + layout.BAN_WHY] = why
+            words[row + layout.BAN_SEQUENCE] = change + 1
+            words[row + layout.BAN_MARK] = mark
+            self._end(change)
+            return True
+        finally:
+            unlock(self._fd, self._lock_byte)
+
+    def unban(self, key: bytes, now_us: int) -> bool:
+        """Lift the ban of `key`. Whether it was banned. Raises TimeoutError if the lock cannot be
+        had."""
+        if not lock(self._fd, self._lock_byte):
+            raise TimeoutError("another process keeps the lock of the bans")
+        try:
+            row = self._find(*self._place(key))
+            if row < 0 or self._words[row + layout.BAN_UNTIL] <= now_us:
+                return False
+            change = self._begin()
+            self._words[row + layout.BAN_UNTIL] = 0
+            self._words[row + layout.BAN_SEQUENCE] = change + 1
+            self._end(change)
+            return True
+        finally:
+            unlock(self._fd, self._lock_byte)
+
+    def running(self, now_us: int, since: int = 0) -> list[Ban]:
+        """The bans that run at `now_us` and were made or renewed after the change `since`."""
+        return list(self._running(now_us, since)) if self.sequence else []
+
+    def _running(self, now_us: int, since: int) -> Iterator[Ban]:
+        rows, words = self._rows, self._words
+        until_column = words[rows.start + layout.BAN_UNTIL : rows.end : BAN_WIDTH].tolist()
+        for number, until in enumerate(until_column):
+            if until > now_us:
+                row = rows.row(number)
+                mark, until, start, kind, high, low, why, sequence = words[
+                    row : row + BAN_WIDTH
+                ].tolist()
+                if mark and until > now_us and sequence > since:
+                    address = high.to_bytes(8, "big") + low.to_bytes(8, "big")
+                    yield Ban(
+                        key=address[12:] if kind >> 8 == 4 else address,
+                        prefix=kind & 0xFF,
+                        start=start,
+                        until=until,
+                        reason=why & 0xFF,
+                        peer=bool(why & _PEER),
+                        weight=why >> 16,
+                    )
+
+    # the kernel's filter: the supervisor's words
+
+    def filter_is(self, state: int, errno: int, addresses: int, sequence: int) -> None:
+        """The supervisor has put a filter on all listeners, or has failed to, or taken it off."""
+        words, head = self._words, self._head
+        words[head + layout.BANS_FILTER_STATE] = state
+        words[head + layout.BANS_FILTER_ERRNO] = errno
+        words[head + layout.BANS_FILTER_ADDRESSES] = addresses
+        words[head + layout.BANS_FILTER_SEQUENCE] = sequence
+
+    def filter(self) -> FilterView:
+        words, head = self._words, self._head
+        return FilterView(
+            state=words[head + layout.BANS_FILTER_STATE],
+            errno=words[head + layout.BANS_FILTER_ERRNO],
+            addresses=words[head + layout.BANS_FILTER_ADDRESSES],
+            sequence=words[head + layout.BANS_FILTER_SEQUENCE],
+        )
+
+    def _begin(self) -> int:
+        """Make the sequence odd; returns it."""
+        odd = self.sequence | 1
+        if odd == self.sequence:  # a killed holder left it so: what it changed is a change, too
+            odd += 2
+        self._words[self._head + layout.BANS_SEQUENCE] = odd
+        return odd
+
+    def _end(self, odd: int) -> None:
+        self._words[self._head + layout.BANS_SEQUENCE] = odd + 1
+
+    def _place(self, key: bytes) -> tuple[int, int]:
+        digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"ban").digest()
+        mark = int.from_bytes(digest[:8], "big") or 1
+        return int.from_bytes(digest[8:], "big") % (self._rows.rows // WAYS), mark
+
+    def _find(self, bucket: int, mark: int) -> int:
+        """The word at which the row with `mark` begins, -1 if there is none."""
+        first = self._rows.row(bucket * WAYS)
+        marks = self._words[first : first + WAYS * BAN_WIDTH : BAN_WIDTH].tolist()
+        return first + marks.index(mark) * BAN_WIDTH if mark in marks else -1
+
+    def _room(self, bucket: int, now_us: int) -> int:
+        """The word at which a row begins that may be taken: of a ban that has ended, or ends
+        first."""
+        first = self._rows.row(bucket * WAYS)
+        rows = range(first, first + WAYS * BAN_WIDTH, BAN_WIDTH)
+        return min(rows, key=lambda row: self._words[row + layout.BAN_UNTIL])
