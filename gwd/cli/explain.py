@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gwd.config.snapshot import Route, Snapshot
     from gwd.http.head import RequestHead
     from gwd.http.problem import Refusal
+    from gwd.policies import Policy, Visitor
     from gwd.routing.explain import Explanation
     from gwd.routing.table import Match
 
@@ -206,37 +207,78 @@ def _client(snapshot: Snapshot, head: RequestHead, ip: str) -> str:
 def _journey(
     snapshot: Snapshot, route: Route, match: Match, head: RequestHead, ip: str | None
 ) -> Iterator[str]:
-    from gwd.policies import Request, build_authenticators, route_policies
+    from gwd.policies import build_authenticators, route_policies
 
     policies = route_policies(route, build_authenticators(snapshot.auth))
-    client = ip and _client(snapshot, head, ip)
-    steps = [*_limits(snapshot, client), *map(str, policies)]
+    visitor = None if ip is None else _visitor(snapshot, _client(snapshot, head, ip))
+    exempt = visitor is not None and visitor.exempt
+    steps = [*_limits(snapshot, exempt), *(_step(policy, exempt) for policy in policies)]
     yield f"steps  {' > '.join(steps) or 'none'}"
     if head.encoded_slash and route.encoded_slash != "keep":
         yield '       400: the path holds %2F or %5C, and encoded_slash is "reject"'
         return
-    if head.authorization is not None and policies:
-        request = Request(head, client or "", route.name, match.captures)
-        refusal = next(filter(None, (policy(request) for policy in policies)), None)
-        verdict = _said(refusal) if refusal else f'accepted, subject "{request.subject}"'
-        yield f"       this token: {verdict}"
+    yield from _verdicts(route, policies, match, head, visitor)
     yield from _answer(snapshot, route, match, head)
 
 
-def _limits(snapshot: Snapshot, client: str | None) -> Iterator[str]:
+def _verdicts(
+    route: Route,
+    policies: Sequence[Policy],
+    match: Match,
+    head: RequestHead,
+    visitor: Visitor | None,
+) -> Iterator[str]:
+    """What the route says to this address, and to this token. Nothing is counted here."""
+    from gwd.policies import Access, Request, Visitor
+
+    nobody = Visitor("", b"", exempt=True, trusted=False, refusal=None)
+    request = Request(head, visitor or nobody, route.name, match.captures)
+    for policy in policies:
+        if isinstance(policy, Access) and visitor is not None:
+            refusal = policy(request)
+            if refusal is not None:
+                yield f"       {visitor.ip}: {_said(refusal)}; the rest is what others meet"
+    if head.authorization is not None and (route.auth or route.scopes):
+        others = (policy for policy in policies if not isinstance(policy, Access))
+        refusal = next(filter(None, (policy(request) for policy in others)), None)
+        verdict = _said(refusal) if refusal else f'accepted, subject "{request.subject}"'
+        yield f"       this token: {verdict}"
+
+
+def _visitor(snapshot: Snapshot, client: str) -> Visitor:
     from gwd.http.addresses import Networks
+    from gwd.policies import Visitor
+
+    # Offline nothing is counted, so the key under which it would be says nothing.
+    exempt = Networks(snapshot.limits.exempt).contains(client)
+    return Visitor(client, b"", exempt=exempt, trusted=False, refusal=None)
+
+
+def _step(policy: Policy, exempt: bool) -> str:
+    from gwd.policies import RateLimit
+
+    return f"{policy} (exempt)" if exempt and isinstance(policy, RateLimit) else str(policy)
+
+
+def _limits(snapshot: Snapshot, exempt: bool) -> Iterator[str]:
+    """What every request meets before its route is known."""
+    from gwd.policies import Access
 
     limits = snapshot.limits
-    if limits.allow or limits.deny:
-        yield "allow and deny"
+    access = Access(limits.allow, limits.deny)
+    if access:
+        yield str(access)
     if limits.per_ip is None:
         return
     step = f"per_ip {limits.per_ip.rate.text} burst {limits.per_ip.rate.burst}"
-    if client and Networks(limits.exempt).contains(client):
-        step += " (exempt)"
+    if exempt:
+        yield f"{step} (exempt)"
     elif limits.per_ip.mode == "observe":
-        step += " (only observed)"
-    yield step
+        yield f"{step} (only observed)"
+    else:
+        yield step
+        if limits.ban is not None:
+            yield f"ban {limits.ban.for_:g}s {limits.ban.action}"
 
 
 def _answer(snapshot: Snapshot, route: Route, match: Match, head: RequestHead) -> Iterator[str]:

@@ -7,7 +7,6 @@ what they stood for, GET joined by HEAD.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 
 from gwd.config import addresses, snapshot, units
@@ -49,7 +48,7 @@ def server(table: ServerTable, resolved: Mapping[str, str]) -> snapshot.Server:
 
 def rate(text: str, burst: int | None) -> snapshot.Rate:
     per_second = units.rate(text)
-    return snapshot.Rate(per_second, burst or max(1, math.ceil(per_second)), text)
+    return snapshot.Rate(per_second, burst or units.default_burst(per_second), text)
 
 
 def limits(table: LimitsTable) -> snapshot.Limits:
@@ -178,6 +177,8 @@ def route(table: RouteTable, line: int) -> snapshot.Route:
         line=line,
         rate=None if table.rate is None else rate(table.rate, table.burst),
         rate_key=table.rate_key,
+        allow=tuple(table.allow),
+        deny=tuple(table.deny),
     )
 
 

@@ -90,6 +90,22 @@ def identity_name(text: str) -> str:
     return text
 
 
+_NOT_COUNTED = FRAMING | frozenset({"expect", "forwarded", "host", "http2-settings", "proxy"})
+"""Fields that end at the gateway, or that it reads in a way of its own."""
+
+
+def counted_name(text: str) -> str:
+    """`text` as the name of a header whose values requests are counted by. Raises NotAllowed."""
+    lower = field_name(text).lower()
+    if lower in ("x-real-ip", "x-forwarded-for"):
+        raise NotAllowed('is believed from trusted proxies only; use "ip"')
+    if lower in _NOT_COUNTED | {"traceparent", "x-request-id"} or lower.startswith(
+        ("proxy-", "x-forwarded-")
+    ):
+        raise NotAllowed("is not passed on as it came; use a header of your clients' own")
+    return text
+
+
 def response_name(text: str) -> str:
     """`text` as the name of a header in an answer of the gateway's own. Raises NotAllowed."""
     if field_name(text).lower() in FRAMING | {"x-request-id", "date"}:

@@ -155,6 +155,47 @@ def tokens_before_claims(draft: Draft) -> None:
             draft.refuse_key((*path, "auth_optional"), "has no verifier to use; add auth")
 
 
+def rates_that_count(draft: Draft) -> None:
+    """A route's burst and rate_key belong to its rate; a claim needs a verified token, a header
+    one that the client itself writes."""
+    identity = _identity_headers(draft)
+    for path, route in _routes(draft):
+        for key in ("burst", "rate_key"):
+            if key in route and "rate" not in route:
+                draft.refuse_key((*path, key), 'has no rate to go with; add rate = "20/s"')
+        rate_key = route.get("rate_key")
+        if not isinstance(rate_key, str) or "rate" not in route:
+            continue
+        kind, _, name = rate_key.partition(":")
+        place = (*path, "rate_key")
+        if kind == "claim" and name and "auth" not in route:
+            draft.refuse(place, "has no token to look at; add auth")
+        if kind == "header" and name.lower() in identity:
+            claim = identity[name.lower()]
+            draft.refuse(place, f'is written by gwd alone, from a claim; use "claim:{claim}"')
+
+
+def _identity_headers(draft: Draft) -> dict[str, str]:
+    """The headers of forward_claims, in lower case, and the claims in them."""
+    found = {}
+    for _, verifier in _named(draft, "auth"):
+        claims = verifier.get("forward_claims")
+        for claim, header in claims.items() if isinstance(claims, dict) else ():
+            if isinstance(header, str):
+                found[header.lower()] = claim
+    return found
+
+
+def bans_of_somebody(draft: Draft) -> None:
+    """Bans are made of what per_ip refuses."""
+    limits = draft.get(("limits",))
+    if isinstance(limits, dict) and "ban" in limits and "per_ip" not in limits:
+        draft.warn(
+            ("limits", "ban"),
+            "bans nobody by itself without [limits.per_ip], only gwd ban does; add that table",
+        )
+
+
 def one_key_source(draft: Draft) -> None:
     """A verifier has exactly one source of keys, of the kind its algorithms need (SEC-29)."""
     for path, verifier in _named(draft, "auth"):
@@ -318,6 +359,8 @@ RELATIONS: tuple[Callable[[Draft], None], ...] = (
     different_names,
     captured,
     tokens_before_claims,
+    rates_that_count,
+    bans_of_somebody,
     one_key_source,
     claims_to_different_headers,
     short_leeway,

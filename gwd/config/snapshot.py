@@ -218,6 +218,8 @@ class Route:
     """A limit of this route alone."""
     rate_key: str = "ip"
     """"ip" | "claim:NAME" | "header:NAME": what `rate` counts."""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,6 @@ UNBUILT: tuple[Unbuilt, ...] = (
         values=("ewma", "ip_hash", "header_hash:*"),
         instead="least_requests is used",
     ),
-    Unbuilt("routes.*.rate", error=False, instead="limits.per_ip is what limits"),
-    Unbuilt("routes.*.burst", error=False),
-    Unbuilt("routes.*.rate_key", error=False),
-    Unbuilt("routes.*.allow", error=True),
-    Unbuilt("routes.*.deny", error=True),
     Unbuilt("routes.*.policies", error=True),
     Unbuilt("policies", error=True),
 )

@@ -7,11 +7,14 @@ value and never repeats it: the caller decides whether the value may be shown.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 LONGEST = 366 * 86400.0
 """Seconds; longer durations are taken for a mistake."""
+
+MOST_BURST = 1_000_000
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -106,6 +109,11 @@ def rate(value: Any) -> float:
     if count == 0:
         raise NotAllowed(f"admits nothing; {USE_RATE}")
     return count / _SECONDS[found[2]]
+
+
+def default_burst(per_second: float) -> int:
+    """The burst of a rate that is written without one: one second's worth, at least 1."""
+    return min(max(1, math.ceil(per_second)), MOST_BURST)
 
 
 def percent(value: Any) -> float:

@@ -5,6 +5,7 @@ assemble     from the plain config to the policies of a route
 shed         a ban, then the limit per address: before anything is asked
 quota        how a limit is told to who is over it
 access       allow and deny by network
+rate         a route's own limit, by address, header or claim
 bearer       authenticate and authorise, on the wire
 jwt          a verifier: compact (strict reading) → keys → claims → token_cache
 signing      keys and tokens for trying out
@@ -17,6 +18,7 @@ from gwd.policies.assemble import build_authenticators, identity_headers, route_
 from gwd.policies.interface import Policy, Request
 from gwd.policies.jwt import JwtVerifier
 from gwd.policies.keys import BadVerifier
+from gwd.policies.rate import RateLimit
 from gwd.policies.shed import Shed, Visitor
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "BadVerifier",
     "JwtVerifier",
     "Policy",
+    "RateLimit",
     "Request",
     "Shed",
     "Visitor",

@@ -26,7 +26,8 @@ class Access:
         return bool(self._allow or self._deny)
 
     def __str__(self) -> str:
-        return "address allowed"
+        lists = (("allow", self._allow), ("deny", self._deny))
+        return " and ".join(name for name, networks in lists if networks)
 
     def judge(self, ip: str) -> Refusal | None:
         """None if `ip` may come. With any list, what is not an IP address may not."""
@@ -43,4 +44,4 @@ class Access:
         return None
 
     def __call__(self, request: Request) -> Refusal | None:
-        return self.judge(request.client_ip)
+        return self.judge(request.visitor.ip)

@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gwd.config.snapshot import Route, Verifier
+from gwd.policies.access import Access
 from gwd.policies.bearer import Authenticate, Authorise
 from gwd.policies.interface import Policy
 from gwd.policies.jwt import JwtVerifier
 from gwd.policies.keys import BadVerifier
+from gwd.policies.rate import RateLimit
+from gwd.segment.memory import Segment
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 """Names that no server reads as another one (SEC-08)."""
@@ -34,10 +37,19 @@ def build_authenticators(auth: Sequence[Verifier]) -> dict[str, JwtVerifier]:
     return {config.name: JwtVerifier(config) for config in auth}
 
 
-def route_policies(route: Route, verifiers: Mapping[str, JwtVerifier]) -> tuple[Policy, ...]:
-    """What stands before `route`, in order: authenticate, authorise.
+def route_policies(
+    route: Route,
+    verifiers: Mapping[str, JwtVerifier],
+    segment: Segment | None = None,
+    column: int = 0,
+    ipv6_prefix: int = 64,
+) -> tuple[Policy, ...]:
+    """What stands before `route`, in order: its networks, its rate by address or header,
+    authenticate, authorise, its rate by claim.
 
-    Raises ValueError for a verifier that is not there and for what is no scope.
+    Rates are counted in `segment`, for the process that owns `column`; without one, nowhere.
+    Raises ValueError for a verifier that is not there, for what is no network, rate or scope, and
+    for a rate by the claim of a token that nobody asks for.
     """
     unknown = [name for name in route.auth if name not in verifiers]
     if unknown:
@@ -45,13 +57,30 @@ def route_policies(route: Route, verifiers: Mapping[str, JwtVerifier]) -> tuple[
     for scope in route.scopes:
         if _SCOPE.fullmatch(scope) is None:
             raise ValueError(f"require.scope: {scope!r} is not a scope (RFC 6749 section 3.3)")
-    policies: list[Policy] = []
+    before: list[Policy] = []
+    after: list[Policy] = []
+    if route.allow or route.deny:
+        before.append(Access(route.allow, route.deny))
+    if route.rate is not None:
+        by_claim = route.rate_key.startswith("claim:")
+        if by_claim and not route.auth:
+            raise ValueError(f"rate_key: {route.rate_key!r} needs a token; add auth")
+        limit = RateLimit(
+            route.name,
+            route.rate,
+            route.rate_key,
+            issuers=len(route.auth),
+            segment=segment,
+            column=column,
+            ipv6_prefix=ipv6_prefix,
+        )
+        (after if by_claim else before).append(limit)
     if route.auth:
         chosen = [verifiers[name] for name in route.auth]
-        policies.append(Authenticate(chosen, route.auth_optional))
+        before.append(Authenticate(chosen, route.auth_optional))
     if route.scopes:
-        policies.append(Authorise(route.scopes))
-    return tuple(policies)
+        before.append(Authorise(route.scopes))
+    return (*before, *after)
 
 
 def identity_headers(auth: Sequence[Verifier]) -> frozenset[bytes]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from gwd.http.head import RequestHead
 from gwd.http.problem import Refusal
+from gwd.policies.shed import Visitor
 
 NO_SCOPES: frozenset[str] = frozenset()
 
@@ -20,18 +21,19 @@ NO_SCOPES: frozenset[str] = frozenset()
 class Request:
     """A request on its way to the upstream, after its route is known.
 
-    `captures` are the route's, still percent-encoded. `added` holds whole field lines
+    `visitor` is whom it comes from: behind a trusted proxy its client, under the one spelling of
+    its address. `captures` are the route's, still percent-encoded. `added` holds whole field lines
     ("Name: value\\r\\n") for the upstream. `claims` is None and `subject` empty as long as nobody
     has been authenticated; `scopes` are those of the token.
     """
 
-    __slots__ = ("added", "captures", "claims", "client_ip", "head", "route", "scopes", "subject")
+    __slots__ = ("added", "captures", "claims", "head", "route", "scopes", "subject", "visitor")
 
     def __init__(
-        self, head: RequestHead, client_ip: str, route: str, captures: tuple[str, ...] = ()
+        self, head: RequestHead, visitor: Visitor, route: str, captures: tuple[str, ...] = ()
     ) -> None:
         self.head = head
-        self.client_ip = client_ip
+        self.visitor = visitor
         self.route = route
         self.captures = captures
         self.claims: Mapping[str, Any] | None = None

@@ -87,7 +87,7 @@ class Journey:
             client.refuse(_SLASH)
             return
 
-        request = Request(head, client.visitor.ip, route.name, match.captures)
+        request = Request(head, client.visitor, route.name, match.captures)
         for policy in route.policies:
             refusal = policy(request)
             if refusal is not None:

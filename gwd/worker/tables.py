@@ -130,7 +130,7 @@ class Tables:
         self.routing = yield from RouteTable.build(snapshot.routes)
         for number, route in enumerate(snapshot.routes):
             row = metrics.find(route.name.encode())
-            policies = route_policies(route, verifiers)
+            policies = route_policies(route, verifiers, segment, column, self._prefix)
             self.routes.append(Route(route, policies, server.max_body, row))
             if number % SLICE == SLICE - 1:
                 yield

@@ -21,6 +21,9 @@ deny = ["198.51.100.0/24"]
 [limits.per_ip]
 rate = "100/s"
 burst = 50
+[limits.ban]
+after = 3
+for = "60s"
 
 [upstreams.orders]
 endpoints = ["127.0.0.1:9101", "127.0.0.1:9102"]
@@ -87,11 +90,11 @@ def test_the_example_of_the_contract(config: Path) -> None:
     )
     assert code == exits.GOOD
     assert lines == [
-        f'route "orders"  {config}:19  exact host, prefix /orders/*',
+        f'route "orders"  {config}:22  exact host, prefix /orders/*',
         '  not "fallback"  matches, but routes without host come last',
         '  not "home"      /home/{user} differs at segment 1',
         '  not "old"       /old/* differs at segment 1',
-        "steps  allow and deny > per_ip 100/s burst 50",
+        "steps  deny > per_ip 100/s burst 50 > ban 60s drop",
         "call   GET /v2/orders/7?x=1 on orders (least_requests, 2 endpoints, 1 retry)",
     ]
 
@@ -221,12 +224,14 @@ def test_what_cannot_be_written_is_a_usage_error(args: tuple[str, str, list[str]
         written(*args)
 
 
-def test_steps_name_the_verifier_and_scope_and_a_token_is_judged(config: Path) -> None:
+def guard(config: Path, *more: str) -> bytes:
+    """Put a verifier before the route "orders", and the lines `more` into it; the key's PEM."""
     private_pem, key_set = signing.make_key_set()
     (config.parent / "jwks.json").write_bytes(key_set)
+    rewrite = 'rewrite = "/v2/orders/{*}"'
     guarded = CONFIG.replace(
-        'rewrite = "/v2/orders/{*}"\n',
-        'rewrite = "/v2/orders/{*}"\nauth = "main"\nrequire = { scope = ["orders:read"] }\n',
+        rewrite,
+        "\n".join((rewrite, 'auth = "main"', 'require = { scope = ["orders:read"] }', *more)),
     )
     config.write_text(
         f"""[auth.main]
@@ -237,6 +242,11 @@ algorithms = ["EdDSA"]
 jwks_file = "{config.parent}/jwks.json"
 {guarded}"""
     )
+    return private_pem
+
+
+def test_steps_name_the_verifier_and_scope_and_a_token_is_judged(config: Path) -> None:
+    private_pem = guard(config)
     claims = {"iss": "https://issuer.example", "aud": "api", "sub": "ada", "scope": "orders:read"}
     url = "api.company.com/orders/7"
 
@@ -244,8 +254,67 @@ jwks_file = "{config.parent}/jwks.json"
         token = signing.sign(private_pem, claims | {"exp": time.time() + 60} | changes)
         return explain(config, "--header", f"Authorization: Bearer {token}", "GET", url)[1]
 
-    steps = 'steps  allow and deny > per_ip 100/s burst 50 > jwt "main" > scope orders:read'
+    steps = 'steps  deny > per_ip 100/s burst 50 > ban 60s drop > jwt "main" > scope orders:read'
     assert steps in explain(config, "GET", url)[1]
     assert verdict()[-2] == '       this token: accepted, subject "ada"'
     assert verdict(scope="x")[-2].startswith("       this token: 403 insufficient_scope: ")
     assert verdict(aud="x")[-2].startswith("       this token: 401 ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "steps"),
+    [
+        (
+            ['allow = ["10.0.0.0/8"]', 'rate = "20/s"'],
+            'allow > 20/s > jwt "main" > scope orders:read',
+        ),
+        (
+            ['rate = "20/s"', "burst = 40", 'rate_key = "header:X-Api-Key"'],
+            '20/s burst 40 by header X-Api-Key > jwt "main" > scope orders:read',
+        ),
+        (
+            ['deny = ["10.0.0.0/8"]', 'rate = "30/m"', 'rate_key = "claim:org.id"'],
+            'deny > jwt "main" > scope orders:read > 30/m by claim org.id',
+        ),
+    ],
+)
+def test_a_routes_own_limits_stand_where_they_act(
+    config: Path, lines: list[str], steps: str
+) -> None:
+    guard(config, *lines)
+    _, said = explain(config, "GET", "api.company.com/orders/7")
+    assert said[-2] == f"steps  deny > per_ip 100/s burst 50 > ban 60s drop > {steps}"
+
+
+def test_an_address_that_the_route_refuses_is_told(config: Path) -> None:
+    private_pem = guard(config, 'allow = ["203.0.113.0/24"]')
+    claims = {"iss": "https://issuer.example", "aud": "api", "scope": "orders:read"}
+    token = signing.sign(private_pem, claims | {"exp": time.time() + 60})
+    args = ("--header", f"Authorization: Bearer {token}", "GET", "api.company.com/orders/7")
+    for address in (("--from", "203.0.113.7"), ()):
+        _, lines = explain(config, *address, *args)
+        assert lines[-2] == '       this token: accepted, subject ""'
+        assert lines[-3].startswith("steps ")
+    _, lines = explain(config, "--from", "192.0.2.1", *args)
+    assert lines[-3].startswith("       192.0.2.1: 403 address_denied: ")
+
+
+def test_an_exempt_address_is_limited_by_no_step(config: Path) -> None:
+    guard(config, 'rate = "20/s"')
+    _, lines = explain(config, "--from", "::ffff:192.0.2.1", "GET", "api.company.com/orders/7")
+    assert lines[-2] == (
+        'steps  deny > per_ip 100/s burst 50 (exempt) > 20/s (exempt) > jwt "main"'
+        " > scope orders:read"
+    )
+
+
+def test_what_is_only_observed_bans_nobody(config: Path) -> None:
+    config.write_text(CONFIG.replace("burst = 50", 'burst = 50\nmode = "observe"'))
+    _, lines = explain(config, "GET", "/old/a")
+    assert "steps  deny > per_ip 100/s burst 50 (only observed)" in lines
+
+
+def test_a_token_for_a_route_without_a_verifier_is_not_judged(config: Path) -> None:
+    config.write_text(CONFIG.replace('path = "/old/*"', 'path = "/old/*"\nrate = "5/s"'))
+    _, lines = explain(config, "--header", "Authorization: Bearer x", "GET", "/old/a")
+    assert lines[-2].endswith(" > 5/s")

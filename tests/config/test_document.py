@@ -24,4 +24,5 @@ def test_what_is_not_built_is_in_no_table_of_keys() -> None:
     tables, _, rest = document().partition("## Not built yet")
     assert "| `ejection`" not in tables
     assert "handshake_timeout" not in tables
-    assert "`limits.ban` | warning" in rest
+    assert "| `rate_key` |" in tables
+    assert "`upstreams.NAME.ejection` | warning" in rest

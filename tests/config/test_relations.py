@@ -42,6 +42,28 @@ AUTH = '[auth.main]\ntype = "jwt"\nissuer = "i"\naudience = "a"\n'
         (ROUTE + 'respond = { redirect = "/{x}" }\n', 'respond.redirect: "/{x}" uses "{x}"'),
         (ROUTE + TO + 'require = { scope = "a" }\n', "require: has no token to look at; add auth"),
         (ROUTE + TO + "auth_optional = true\n", "auth_optional: has no verifier to use; add auth"),
+        (ROUTE + TO + "burst = 5\n", 'burst: has no rate to go with; add rate = "20/s"'),
+        (ROUTE + TO + 'rate_key = "ip"\n', 'rate_key: has no rate to go with; add rate = "20/s"'),
+        (
+            ROUTE + TO + 'rate = "1/s"\nrate_key = "claim:sub"\n',
+            'rate_key: "claim:sub" has no token to look at; add auth',
+        ),
+        (
+            ROUTE + TO + 'rate = "1/s"\nrate_key = "user"\n',
+            'rate_key: "user" is not allowed; use "ip", "claim:sub" or "header:X-Api-Key"',
+        ),
+        (
+            ROUTE + TO + 'rate = "1/s"\nrate_key = "header:x-forwarded-for"\n',
+            'has a name that is believed from trusted proxies only; use "ip"',
+        ),
+        (
+            ROUTE + TO + 'rate = "1/s"\nrate_key = "header:Host"\n',
+            "has a name that is not passed on as it came; use a header of your clients' own",
+        ),
+        (ROUTE + TO + 'rate = "0/s"\n', 'rate: "0/s" admits nothing; use "100/s"'),
+        (ROUTE + TO + 'rate = "1/s"\nburst = 0\n', "burst: 0 is too small; use 1 or more"),
+        (ROUTE + TO + 'allow = ["10.1.0.0/8"]\n', "10.1.0.0/8"),
+        (ROUTE + TO + 'deny = ["here"]\n', "here"),
         (ROUTE + "respond = {}\n", "respond: says nothing; add redirect, status or body"),
         (ROUTE + 'respond = { redirect = "/", body = "" }\n', "body: stands beside redirect"),
         (
@@ -93,6 +115,23 @@ def test_a_required_part_with_a_default_is_warned_of(good: Any) -> None:
     assert [w.message for w in warnings] == ["is never used, the part is required"]
 
 
+def test_a_ban_without_a_limit_is_warned_of(good: Any) -> None:
+    table = '[limits.ban]\nfor = "60s"\n'
+    (warning,) = good(UPSTREAM + ROUTE + TO + table).warnings
+    assert warning.key == "limits.ban"
+    assert "bans nobody by itself without [limits.per_ip]" in warning.message
+    per_ip = '[limits.per_ip]\nrate = "100/s"\n'
+    assert good(UPSTREAM + ROUTE + TO + table + per_ip).warnings == []
+
+
+@pytest.mark.parametrize("name", ["X-Api-Key", "Cookie", "User-Agent", "authorization"])
+def test_a_rate_may_count_by_any_header_that_clients_write(good: Any, name: str) -> None:
+    text = UPSTREAM + ROUTE + TO + f'rate = "30/m"\nrate_key = "header:{name}"\n'
+    (route,) = good(text).snapshot.routes
+    assert route.rate_key == f"header:{name}"
+    assert (route.rate.per_second, route.rate.burst) == (0.5, 1)
+
+
 @pytest.mark.parametrize(
     ("keys", "error"),
     [
@@ -112,6 +151,12 @@ def test_a_required_part_with_a_default_is_warned_of(good: Any) -> None:
         (
             'algorithms = ["HS256"]\nsecret_env = "S"\nforward_claims = { a = "Host" }\n',
             'forward_claims.a: "Host" is a header with another meaning',
+        ),
+        (
+            'algorithms = ["HS256"]\nsecret_env = "S"\nforward_claims = { sub = "X-User-Id" }\n'
+            '[[routes]]\nname = "r"\npath = "/"\nauth = "main"\nrespond = { status = 204 }\n'
+            'rate = "1/s"\nrate_key = "header:x-user-id"\n',
+            'is written by gwd alone, from a claim; use "claim:sub"',
         ),
         ('algorithms = ["none"]\nsecret_env = "S"\n', 'algorithms[0]: "none" is not allowed; use'),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from gwd.config import snapshot
+from gwd.config import snapshot, units
 from gwd.config.snapshot import Snapshot, pack, unpack
 
 FULL = """
@@ -33,6 +33,10 @@ auth = ["main"]
 require = { scope = ["x", "y"] }
 upstream = "a"
 rewrite = "/{id}/{*}"
+rate = "20/s"
+rate_key = "claim:sub"
+allow = ["10.0.0.0/8"]
+deny = ["10.1.0.0/16", "2001:db8::/32"]
 [[routes]]
 name = "p"
 path = "/p/{id}"
@@ -67,7 +71,6 @@ def test_tables_that_files_cannot_hold_yet_travel_too(full: Snapshot) -> None:
         full,
         limits=dataclasses.replace(full.limits, ban=ban),
         upstreams=(dataclasses.replace(full.upstreams[0], ejection=ejection),),
-        routes=(dataclasses.replace(full.routes[0], rate=snapshot.Rate(20.0, 5, "20/s")),),
     )
     assert unpack(pack(changed)) == changed
 
@@ -82,3 +85,18 @@ def test_another_versions_fields_are_refused(full: Snapshot) -> None:
 def test_a_burst_that_is_not_written_is_one_seconds_worth(full: Snapshot) -> None:
     assert full.limits.per_ip is not None
     assert full.limits.per_ip.rate == snapshot.Rate(100.0, 100, "100/s")
+    assert full.routes[0].rate == snapshot.Rate(20.0, 20, "20/s")
+
+
+def test_no_rate_has_a_burst_that_cannot_be_counted(good: Any) -> None:
+    fast = FULL.replace('"100/s"', '"999999999/s"')
+    limits = good(fast, {"S": "s" * 32}).snapshot.limits
+    assert limits.per_ip.rate.burst == units.MOST_BURST
+
+
+def test_a_routes_own_limits_are_written_down(full: Snapshot) -> None:
+    route, plain = full.routes[0], full.routes[1]
+    assert route.rate_key == "claim:sub"
+    assert route.allow == ("10.0.0.0/8",)
+    assert route.deny == ("10.1.0.0/16", "2001:db8::/32")
+    assert (plain.rate, plain.rate_key, plain.allow, plain.deny) == (None, "ip", (), ())

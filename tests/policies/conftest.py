@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from gwd.config.snapshot import Verifier
+from gwd.http.addresses import canonical, limit_key
 from gwd.http.head import RequestHead
-from gwd.policies import JwtVerifier, Request
+from gwd.policies import JwtVerifier, Request, Visitor
+from gwd.segment.memory import Segment, Sizes
+from gwd.segment.processes import WORKER, ProcessTable
 
 NOW = 1_800_000_000.0
 ISSUER = "https://issuer.example"
@@ -123,13 +127,46 @@ def verifier(issuer: Issuer) -> JwtVerifier:
     return JwtVerifier(issuer.config())
 
 
+def visitor(ip: str = "192.0.2.1", *, exempt: bool = False, trusted: bool = False) -> Visitor:
+    """Who comes from `ip`, as a worker's tables judge it."""
+    try:
+        ip, key = canonical(ip), limit_key(ip, 64)
+    except ValueError:
+        key = b""
+    return Visitor(ip, key, exempt=exempt, trusted=trusted, refusal=None)
+
+
+@pytest.fixture
+def visitor_from() -> Callable[..., Visitor]:
+    return visitor
+
+
 @pytest.fixture
 def request_with() -> Callable[..., Request]:
-    """Makes a request with that Authorization field value, from that address."""
+    """Makes a request with that Authorization field value and these other field lines, from that
+    address."""
 
-    def make(authorization: bytes | None = None, client_ip: str = "192.0.2.1") -> Request:
+    def make(
+        authorization: bytes | None = None,
+        client_ip: str = "192.0.2.1",
+        *,
+        lines: bytes = b"",
+        exempt: bool = False,
+    ) -> Request:
         head = RequestHead()
         head.authorization = authorization
-        return Request(head, client_ip, "orders")
+        head.lines = lines
+        return Request(head, visitor(client_ip, exempt=exempt), "orders")
 
     return make
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    """A small segment with three columns given out."""
+    made = Segment.create(Sizes(max_workers=4, max_ips=512, max_endpoints=4, max_routes=4))
+    table = ProcessTable(made)
+    for slot in range(3):
+        table.claim(WORKER, slot, os.getpid())
+    yield made
+    made.close()

@@ -48,3 +48,9 @@ def test_with_any_list_what_is_no_address_is_denied(ip: str) -> None:
 def test_what_is_no_network_is_an_error() -> None:
     with pytest.raises(ValueError, match="not a network"):
         Access(["example.com"], [])
+
+
+def test_the_step_names_the_lists_there_are() -> None:
+    assert str(Access(["10.0.0.0/8"], [])) == "allow"
+    assert str(Access([], ["10.0.0.0/8"])) == "deny"
+    assert str(Access(["10.0.0.0/8"], ["10.1.0.0/16"])) == "allow and deny"

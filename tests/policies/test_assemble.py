@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from gwd.config.snapshot import Route
-from gwd.policies import BadVerifier, build_authenticators, identity_headers, route_policies
+from gwd.config.snapshot import Rate, Route
+from gwd.policies import (
+    Access,
+    BadVerifier,
+    RateLimit,
+    build_authenticators,
+    identity_headers,
+    route_policies,
+)
 from gwd.policies.bearer import Authenticate, Authorise
 
 ROUTE = Route(
@@ -35,6 +42,34 @@ def test_a_route_is_authenticated_then_authorised(issuer: Any) -> None:
     assert [str(policy) for policy in policies] == ['jwt "main"', "scope orders:read"]
 
 
+RATED: dict[str, Any] = {"rate": Rate(20.0, 20, "20/s"), "deny": ("192.0.2.0/24",)}
+
+
+def test_networks_and_rates_come_before_the_token_is_looked_at(issuer: Any) -> None:
+    verifiers = build_authenticators([issuer.config()])
+    for rate_key, step in (("ip", "20/s"), ("header:X-Key", "20/s by header X-Key")):
+        route = dataclasses.replace(ROUTE, **RATED, rate_key=rate_key)
+        policies = route_policies(route, verifiers)
+        assert [type(policy) for policy in policies] == [
+            Access,
+            RateLimit,
+            Authenticate,
+            Authorise,
+        ]
+        assert [str(policy) for policy in policies[:2]] == ["deny", step]
+
+
+def test_a_rate_by_claim_comes_after_the_token_was_verified(issuer: Any) -> None:
+    route = dataclasses.replace(ROUTE, **RATED, rate_key="claim:sub")
+    policies = route_policies(route, build_authenticators([issuer.config()]))
+    assert [str(policy) for policy in policies] == [
+        "deny",
+        'jwt "main"',
+        "scope orders:read",
+        "20/s by claim sub",
+    ]
+
+
 def test_a_route_pays_only_for_what_it_uses(issuer: Any) -> None:
     verifiers = build_authenticators([issuer.config()])
     assert route_policies(dataclasses.replace(ROUTE, auth=(), scopes=()), verifiers) == ()
@@ -53,6 +88,9 @@ def test_a_route_that_wants_scopes_of_nobody_lets_nobody_in(request_with: Any) -
         ({"scopes": ("a b",)}, "not a scope"),
         ({"scopes": ("a\r\nb",)}, "not a scope"),
         ({"scopes": ("",)}, "not a scope"),
+        ({**RATED, "auth": (), "rate_key": "claim:sub"}, "needs a token; add auth"),
+        ({**RATED, "rate_key": "cookie:x"}, "rate_key: 'cookie:x' is not"),
+        ({"allow": ("example.com",)}, "not a network"),
     ],
 )
 def test_a_route_that_cannot_be_guarded_is_an_error(

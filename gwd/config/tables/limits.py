@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gwd.config.tables.base import FROM_VARIABLE, Duration, Network, RateText, Table, key
+from gwd.config.units import MOST_BURST
 
 
 class PerIpTable(Table):
     """A token bucket per client address, counted over all workers. Off without this table."""
 
     rate: RateText = key(description='Requests per second or minute: "100/s", "6000/m".')
-    burst: Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE] | None = key(
+    burst: Annotated[int, Field(ge=1, le=MOST_BURST), FROM_VARIABLE] | None = key(
         default=None,
         description="Requests admitted at once; by default one second's worth, at least 1.",
     )

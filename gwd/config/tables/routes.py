@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from gwd.config import patterns
+from gwd.config import fields, patterns
 from gwd.config.tables.base import (
     FROM_VARIABLE,
     Dotted,
@@ -15,6 +15,7 @@ from gwd.config.tables.base import (
     HostPattern,
     Method,
     Name,
+    Network,
     OneOrMany,
     Pattern,
     RateText,
@@ -24,7 +25,7 @@ from gwd.config.tables.base import (
     Truth,
     key,
 )
-from gwd.config.units import NotAllowed
+from gwd.config.units import MOST_BURST, NotAllowed
 
 
 def _scope(text: str) -> str:
@@ -36,9 +37,14 @@ def _scope(text: str) -> str:
 
 def _rate_key(text: str) -> str:
     kind, _, name = text.partition(":")
-    if text == "ip" or (kind in ("claim", "header") and name):
-        return text
-    raise NotAllowed('is not allowed; use "ip", "claim:sub" or "header:X-Api-Key"')
+    if kind == "header" and name:
+        try:
+            fields.counted_name(name)
+        except NotAllowed as why:
+            raise NotAllowed(f"has a name that {why}") from None
+    elif text != "ip" and not (kind == "claim" and name):
+        raise NotAllowed('is not allowed; use "ip", "claim:sub" or "header:X-Api-Key"')
+    return text
 
 
 class RequireTable(Table):
@@ -110,12 +116,26 @@ class RouteTable(Table):
         default=False, description="Let requests without a token pass; invalid ones never."
     )
     require: RequireTable | None = key(default=None, description="What the token must hold.")
-    rate: RateText | None = key(default=None, description='A limit of this route: "20/s".')
-    burst: Annotated[int, Field(ge=1, le=1_000_000), FROM_VARIABLE] | None = key(
-        default=None, description="Requests admitted at once; by default one second's worth."
+    allow: list[Network] = key(
+        default=[],
+        description="If not empty, only these networks may use the route; others get 403.",
+    )
+    deny: list[Network] = key(default=[], description="Networks that get 403 on this route.")
+    rate: RateText | None = key(
+        default=None,
+        description='A limit of this route, besides that of `limits.per_ip`: "20/s"; past it 429.',
+    )
+    burst: Annotated[int, Field(ge=1, le=MOST_BURST), FROM_VARIABLE] | None = key(
+        default=None,
+        description="Requests admitted at once; by default one second's worth, at least 1.",
     )
     rate_key: Annotated[str, AfterValidator(_rate_key)] = key(
-        default="ip", description='What is counted: "ip", "claim:sub" or "header:X-Api-Key".'
+        default="ip",
+        description='By what `rate` counts: "ip", "header:X-Api-Key" (both before authentication) '
+        'or "claim:sub" of the token (after it; dotted for claims inside claims). A request '
+        "without the header or claim is counted by its address (IPv6 by "
+        "`limits.per_ip.ipv6_prefix`). Header values are whatever a client makes up: only "
+        "`limits.per_ip` bounds how many.",
     )
     timeout: Duration | None = key(
         default=None,
