@@ -2,8 +2,14 @@
 
 Strategy. A proxy arms and disarms a time-out several times per request, and nearly none of them
 ever fires. So a deadline is an attribute (`Timed.deadline`), written freely, and the wheel looks
-at it only when the slot comes up in which the object sits: if the deadline has moved on by then,
-the object is put into a later slot. Only a deadline *earlier* than that slot touches the wheel.
+at it only when the time comes (`Timed.due`) for which the object is put down: if the deadline has
+moved on by then, it is put down anew. Only a deadline *earlier* than that touches the wheel, so
+arming is, nearly always, a write and a comparison. Who arms once per request writes them out:
+
+    item.deadline = deadline
+    if deadline < item.due:
+        clock.put(item)
+
 Every object is in at most one slot, so nothing dead is kept alive.
 
 Deadlines are kept to within one tick (50 ms), late rather than early. There is one timer handle
@@ -28,8 +34,9 @@ class Timed(Protocol):
 
     deadline: float
     """Monotonic seconds, NEVER when nothing is waited for. Set it through `Clock.arm`."""
-    slot: int
-    """The tick in whose slot the object sits, -1 for none. Owned by the clock."""
+    due: float
+    """The beginning of the tick at whose end the wheel looks at it, NEVER if it is not in it.
+    Owned by the clock."""
 
     def expired(self) -> None:
         """The deadline has passed; the object is out of the wheel and may arm itself again."""
@@ -62,26 +69,26 @@ class Clock:
     def arm(self, item: Timed, deadline: float) -> None:
         """Make `item.expired` be called once `deadline` is past, in place of its earlier one."""
         item.deadline = deadline
-        if deadline == NEVER:
-            return
-        tick = int(deadline / TICK) + 1
-        if item.slot != -1:
-            if tick >= item.slot:
-                return
-            self._slots[item.slot & (SLOTS - 1)].discard(item)
-        self._put(item, tick)
+        if deadline < item.due:
+            self.put(item)
 
     def disarm(self, item: Timed) -> None:
         """Forget `item`: for an object that ends."""
         item.deadline = NEVER
-        if item.slot != -1:
-            self._slots[item.slot & (SLOTS - 1)].discard(item)
-            item.slot = -1
+        self._take(item)
 
-    def _put(self, item: Timed, tick: int) -> None:
+    def put(self, item: Timed) -> None:
+        """Have `item` looked at when its deadline is past."""
+        self._take(item)
+        tick = int(item.deadline / TICK) + 1
         tick = max(self._tick + 1, min(tick, self._tick + SLOTS - 1))
-        item.slot = tick
+        item.due = (tick - 1) * TICK
         self._slots[tick & (SLOTS - 1)].add(item)
+
+    def _take(self, item: Timed) -> None:
+        if item.due != NEVER:
+            self._slots[round(item.due / TICK) + 1 & (SLOTS - 1)].discard(item)
+            item.due = NEVER
 
     def _turn(self) -> None:
         self._timer = self._loop.call_later(TICK, self._turn)
@@ -100,14 +107,14 @@ class Clock:
             due = list(slot)
             slot.clear()
             for item in due:
-                item.slot = -1
+                item.due = NEVER
             for item in due:
                 # An earlier item's expiry may have armed, moved or ended this one.
-                if item.slot != -1 or item.deadline == NEVER:
+                if item.due != NEVER or item.deadline == NEVER:
                     continue
                 if item.deadline <= now:
                     item.expired()
                 else:
-                    self._put(item, int(item.deadline / TICK) + 1)
+                    self.put(item)
         for callback in self._on_tick:
             callback(now)

@@ -15,7 +15,7 @@ from gwd.clock import NEVER, SLOTS, TICK, Clock
 class Item:
     def __init__(self, clock: Clock) -> None:
         self.deadline = NEVER
-        self.slot = -1
+        self.due = NEVER
         self.fired: list[float] = []
         self._clock = clock
 
@@ -82,7 +82,7 @@ def test_what_is_disarmed_never_fires_and_is_not_kept(clock: Clock) -> None:
     item = Item(clock)
     clock.arm(item, clock.now + 1)
     clock.disarm(item)
-    assert item.slot == -1
+    assert item.due == NEVER
     run_until(clock, clock.now + 3)
     assert item.fired == []
 
@@ -103,4 +103,4 @@ def test_an_item_ended_by_an_earlier_one_of_the_same_tick_does_not_fire(clock: C
     assert first.fired
     # A set has no order: either the second went first, or it did not go at all.
     assert len(second.fired) <= 1
-    assert order[1].slot == -1
+    assert order[1].due == NEVER

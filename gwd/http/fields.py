@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gwd.http.head import RequestHead
 from gwd.http.scan import malformed
 from gwd.http.target import parse_authority
 
@@ -151,11 +152,21 @@ class GatePolicy:
 
     `max_head` bytes with the empty line; `max_fields`; `max_target` bytes. `odd_names`, those
     outside [A-Za-z0-9-]: "drop", "reject" or "forward". `removed`: names that only the gateway may
-    write; every spelling of a client's is removed. `known`: verdicts on lines judged before, which
-    die with the policy (SEC-28).
+    write; every spelling of a client's is removed. `known`: verdicts on lines judged before;
+    `loose`, `shapes`: see `gwd.http.recall`. They die with the policy (SEC-28).
     """
 
-    __slots__ = ("kinds", "known", "max_fields", "max_head", "max_target", "odd_names", "removed")
+    __slots__ = (
+        "kinds",
+        "known",
+        "loose",
+        "max_fields",
+        "max_head",
+        "max_target",
+        "odd_names",
+        "removed",
+        "shapes",
+    )
 
     def __init__(
         self,
@@ -172,6 +183,8 @@ class GatePolicy:
         self.removed = frozenset(map(resemble, removed))
         self.kinds = dict(_KNOWN)
         self.known: dict[bytes, Field] = {}
+        self.loose: dict[bytes, Field] = {}
+        self.shapes: dict[tuple[bytes | Field, ...], RequestHead] = {}
         for name in self.removed:
             kind, _ = self.kinds.get(name, (Kind.PLAIN, False))
             # What the gateway reads it still reads, but nothing of it is passed on.

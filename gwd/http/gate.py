@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from gwd.http.fields import GatePolicy
 from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.last_head import LastHead
 from gwd.http.problem import Refusal
-from gwd.http.request import judge_request, repeat_request
+from gwd.http.recall import recall
+from gwd.http.request import judge_request
 from gwd.http.response import bad_response, judge_response
 from gwd.http.scan import END, is_clean, unclean
 from gwd.http.target import parse_request_line, target_too_long
@@ -23,8 +25,8 @@ from gwd.http.target import parse_request_line, target_too_long
 __all__ = ["GatePolicy", "RequestReader", "ResponseReader"]
 
 _LINE_END = b"\r\n"
-MOST_TAIL = 2048
-"""Bytes of the last head that a connection remembers."""
+MOST_REPEATED = 2048
+"""Bytes of the last response head that a connection remembers."""
 
 
 class RequestReader:
@@ -37,10 +39,8 @@ class RequestReader:
     __slots__ = (
         "_held",
         "_last",
-        "_last_policy",
         "_line_judged",
         "_scanned",
-        "_tail",
         "policy",
         "rest",
     )
@@ -52,10 +52,7 @@ class RequestReader:
         self._scanned = 0
         """How many bytes of `_held` have been scanned and hold no end."""
         self._line_judged = False
-        self._tail = b""
-        """The last head from the end of its request line on; b"" if it is not remembered."""
-        self._last: RequestHead
-        self._last_policy = policy
+        self._last = LastHead(policy)
 
     @property
     def pending(self) -> bool:
@@ -71,8 +68,13 @@ class RequestReader:
         if self._held:
             buffer = self._held
             buffer += data
-        elif self._tail:
-            request = self._repeat(data)
+        else:
+            last = self._last
+            request = last.again(data, self.policy)
+            if request is not None:
+                self.rest = data[last.end :]
+                return request
+            request = self._recall(data)
             if request is not None:
                 return request
         self.rest = b""
@@ -95,47 +97,20 @@ class RequestReader:
         self.rest = bytes(buffer[end:])
         if self._scanned:
             self._clear()
-        self._remember(head, request)
+        self._last.remember(head, request, self.policy, recalled=False)
         return request
 
-    def _remember(self, head: bytes, request: RequestHead) -> None:
-        """Keep what follows the request line, so that the same fields need no second look."""
-        line_end = head.find(_LINE_END)
-        plain = head.startswith(b"/", head.find(b" ") + 1)  # an authority would say the host
-        if not plain or len(head) - line_end > MOST_TAIL:
-            self._tail = b""
-            return
-        self._tail = head[line_end:]
-        self._last = request
-        self._last_policy = self.policy
-
-    def _repeat(self, data: bytes) -> RequestHead | None:
-        """The head of `data`, if all but its request line are the bytes of the last one.
-
-        A strict subset of what `judge_request` takes: the line is parsed as there, and the fields
-        were accepted with a line like it. None: judge it in full.
-        """
-        line_end = data.find(_LINE_END)
-        if (
-            line_end <= 0
-            or not data.startswith(self._tail, line_end)
-            or self.policy is not self._last_policy
-        ):
+    def _recall(self, data: bytes) -> RequestHead | None:
+        """The head at the beginning of `data`, if it is here whole and all of it is known."""
+        end = data.find(END) + 4
+        if not 4 < end <= self.policy.max_head:
             return None
-        try:
-            line = parse_request_line(data[:line_end], self.policy.max_target)
-        except Refusal:
-            return None
-        last = self._last
-        if line.authority or line.minor != last.minor:
-            return None
-        end = line_end + len(self._tail)
-        spare = self.policy.max_head - end
-        if spare < 0:
-            return None
-        self.rest = data[end:]
-        request = repeat_request(line, last)
-        request.spare = spare
+        size = len(data)
+        head = data if end == size else data[:end]
+        request = recall(head, self.policy)
+        if request is not None:
+            self.rest = b"" if end == size else data[end:]
+            self._last.remember(head, request, self.policy, recalled=True)
         return request
 
     def _wait(self, buffer: bytes | bytearray, start: int, limit: int) -> None:
@@ -237,7 +212,7 @@ class ResponseReader:
         if self._scanned:
             self._held = bytearray()
             self._scanned = 0
-        self._last_head = head if len(head) <= MOST_TAIL and not response.interim else b""
+        self._last_head = head if len(head) <= MOST_REPEATED and not response.interim else b""
         self._last_method, self._last = method, response
         return response
 

@@ -92,6 +92,7 @@ class ResponseHead:
         "keep_alive",
         "lines",
         "minor",
+        "opening",
         "reason",
         "status",
         "until_close",
@@ -107,6 +108,8 @@ class ResponseHead:
     bodyless: bool
     keep_alive: bool
     interim: bool
+    opening: bytes
+    """Room for what a sender makes of it; b"" at first."""
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the forwarded field called `name` (lower-case), if there is one; several

@@ -5,11 +5,11 @@ judged by itself, the rules over the head are applied to the verdicts, and what 
 a fresh `h11.Connection`, which may still refuse it. h11 comes last because what it does with heads
 that the rules refuse can take it seconds, and so that a refusal says what is really wrong.
 
-Two tiers are faster, and take only what that authority takes (tests/http/test_tiers.py holds them
-to it): a head all of ASCII that passes scan, lines and rules needs no h11, for in ASCII they are
-the stricter grammar at every point; and a verdict on a line, which does not depend on its
-neighbours, is remembered (`fields.learn`). The third tier, the connection's last head, is in
-`gate`.
+The faster tiers take only what that authority takes (tests/http/test_tiers.py holds them to it): a
+head all of ASCII that passes scan, lines and rules needs no h11, for in ASCII they are the stricter
+grammar at every point; a verdict on a line, which does not depend on its neighbours, is remembered
+(`fields.learn`), and so is what a sequence of verdicts came to (`recall`); and a connection
+remembers its last head (`gate`).
 
 `assemble` makes the `RequestHead` from a request line and verdicts on field lines; whichever tier
 supplies the verdicts, the rules over the head are here, once.
@@ -24,6 +24,7 @@ import h11
 from gwd.http.fields import Field, GatePolicy, Kind, judge, learn
 from gwd.http.head import RequestHead
 from gwd.http.problem import Refusal
+from gwd.http.recall import learn_shape
 from gwd.http.scan import malformed
 from gwd.http.target import RequestLine, parse_request_line
 
@@ -61,26 +62,8 @@ def judge_request(head: bytes, policy: GatePolicy) -> RequestHead:
     request.spare = policy.max_head - len(head)
     if not head.isascii():
         confirm(head)
+    learn_shape(line, lines, fields, request, policy)
     return request
-
-
-def repeat_request(line: RequestLine, before: RequestHead) -> RequestHead:
-    """The head that `line` makes with the very field lines of which `before` was made. `line` must
-    name no authority. `spare` is the caller's to set."""
-    head = RequestHead()
-    head.method, head.minor = line.method, line.minor
-    head.path, head.query, head.encoded_slash = line.path, line.query, line.encoded_slash
-    head.host, head.authority = before.host, before.authority
-    head.lines = before.lines
-    head.content_length, head.chunked = before.content_length, before.chunked
-    head.keep_alive, head.expect_continue = before.keep_alive, before.expect_continue
-    head.authorization = before.authorization
-    head.forwarded_for = before.forwarded_for
-    head.forwarded_host = before.forwarded_host
-    head.forwarded_proto = before.forwarded_proto
-    head.request_id, head.traceparent = before.request_id, before.traceparent
-    head.user_agent = before.user_agent
-    return head
 
 
 def confirm(head: bytes) -> None:

@@ -67,6 +67,7 @@ def judge_response(head: bytes, method: str, max_fields: int) -> ResponseHead:
         raise bad_response("The upstream's response head has too many fields.")
     del lines[0]
     response = ResponseHead()
+    response.opening = b""
     response.minor = int(match.group(1))
     response.status = int(match.group(2))
     response.reason = match.group(3) or b""

@@ -16,6 +16,13 @@ from gwd.http.problem import Refusal
 from gwd.http.scan import malformed
 
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) ([!-~]++) HTTP/([0-9])\.([0-9])")
+match_plain = re.compile(
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) "
+    rb"((?=/)(?:/[A-Za-z0-9_~!$&'()*+,:=@-][A-Za-z0-9_~!$&'()*+,:=@.-]*+)*+/?)"
+    rb"(\?[!$-;=?-\[\]_a-z~]*+)? HTTP/1\.([01])"
+).fullmatch
+"""Of request lines with nothing to decode, to remove or to refuse but their length (the path as in
+`paths`, the methods those served): method, path, query or None, and minor version."""
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}+")
 """All registered methods look so. Others, `get` above all, would reach upstreams that fold case."""
 _ILLEGAL_SIGNS = re.compile(r'[#"<>^{}\\|`]')

@@ -21,6 +21,8 @@ EDGES = (
 )
 """Upper edges in seconds, inclusive; one more bucket holds what is above."""
 
+_EDGES_US = tuple(round(edge * 1e6) for edge in EDGES)
+
 UNROUTED = b"-"
 """The name under which requests are counted that no route took. It always has a row."""
 
@@ -93,13 +95,16 @@ class RouteMetrics:
             index = self._known[name]
         return index
 
-    def record(self, row: int, column: int, status: int, seconds: float) -> None:
-        """Count one request of the process that owns `column`."""
+    def cells(self, row: int, column: int) -> int:
+        """The word at which the cells of `row` begin, of the process that owns `column`."""
+        return self._cells.start + (row * self._columns + column) * layout.ROUTE_CELLS
+
+    def record(self, cells: int, status: int, micros: int) -> None:
+        """Count one request of the route and process that `cells` are of."""
         words = self._words
-        first = self._cells.start + (row * self._columns + column) * layout.ROUTE_CELLS
-        words[first + status // 100] += 1
-        words[first + _SUM_US] += int(seconds * 1e6)
-        words[first + _BUCKETS + bisect_left(EDGES, seconds)] += 1
+        words[cells + status // 100] += 1
+        words[cells + _SUM_US] += micros
+        words[cells + _BUCKETS + bisect_left(_EDGES_US, micros)] += 1
 
     def totals(self, row: int) -> Totals:
         """The sums over all processes that ever were."""

@@ -95,6 +95,19 @@ class RoundRobin(Generic[E]):
         return self._endpoints[best]
 
 
+class Single(Generic[E]):
+    """The only one there is."""
+
+    __slots__ = ("_endpoint",)
+
+    def __init__(self, endpoint: E) -> None:
+        self._endpoint = endpoint
+
+    def pick(self, exclude: Container[object]) -> E | None:
+        endpoint = self._endpoint
+        return endpoint if endpoint.usable() and endpoint not in exclude else None
+
+
 class Random(Generic[E]):
     """Any, by chance in proportion to weight."""
 
@@ -200,6 +213,8 @@ def make_balancer(
     forked workers do not draw alike. Raises ValueError if there is no such kind.
     """
     rng = random.Random() if rng is None else rng
+    if len(endpoints) == 1 and kind in KINDS:
+        return Single(endpoints[0])
     match kind:
         case "round_robin":
             return RoundRobin(endpoints, rng)

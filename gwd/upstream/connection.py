@@ -53,12 +53,12 @@ class Connection:
         "_reader",
         "_transport",
         "deadline",
+        "due",
         "endpoint",
         "exchange",
         "idle_since",
         "open",
         "served",
-        "slot",
     )
 
     def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
@@ -69,7 +69,7 @@ class Connection:
         self.served = 0
         """Requests sent on it before the present one: 0 means it is fresh."""
         self.deadline = NEVER
-        self.slot = -1
+        self.due = NEVER
         self._clock = clock
         self._reader = ResponseReader()
         self._body: LengthBody | ChunkedBody | UntilCloseBody | None = None
@@ -177,15 +177,25 @@ class Connection:
             exchange.broken(refusal)
 
     def _read_head(self, exchange: Exchange, data: bytes) -> None:
-        head = self._reader.feed(data, exchange.method)
+        reader = self._reader
+        head = reader.feed(data, exchange.method)
         while head is not None and head.interim:
             self._interim += 1
             if head.status == 101 or self._interim > MAX_INTERIM:
                 raise Refusal(502, "bad_response", "The upstream sent an answer nobody asked for.")
-            head = self._reader.feed(self._reader.rest, exchange.method)
+            head = reader.feed(reader.rest, exchange.method)
         if head is None:
             return
-        rest = self._reader.rest
+        rest = reader.rest
+        if head.content_length == len(rest) and not head.bodyless:  # all of it is here
+            self.exchange = None
+            if head.keep_alive and exchange.reusable():
+                self.served += 1
+                self.endpoint.release(self)
+            else:
+                self.close()
+            exchange.answer(head, rest, True)
+            return
         body = response_body(head)
         if body is None:
             self._finish(exchange, head.keep_alive and not rest)

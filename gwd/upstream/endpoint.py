@@ -131,23 +131,29 @@ class Endpoint:
         """Whether it may be tried when no endpoint is usable: health checks do not forbid it."""
         return self._seen_health != UNHEALTHY
 
-    def chosen(self) -> None:
-        self.active += 1
-        self._requests += 1
-        self._words[self._cells[0]] = self.active
-        self._words[self._cells[1]] = self._requests
+    def engage(self, idempotent: bool, fresh: bool) -> Connection | None:
+        """Count one more exchange, and give it a pooled connection if there is one; if not, or if
+        only a `fresh` one will do, it has to `wait`."""
+        words, cells = self._words, self._cells
+        self.active = active = self.active + 1
+        words[cells[0]] = active
+        self._requests = requests = self._requests + 1
+        words[cells[1]] = requests
+        if fresh or not self._idle:
+            return None
+        return self._idle.pop() if idempotent else self._lively()
 
     def left(self) -> None:
-        self.active -= 1
-        self._words[self._cells[0]] = self.active
+        self.active = active = self.active - 1
+        self._words[self._cells[0]] = active
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, nanoseconds: int) -> None:
         """A request sent to it got its answer's head after so long."""
-        cell = self._cells[4]
-        before = self._words[cell]
+        words, cell = self._words, self._cells[4]
+        before = words[cell]
+        now = nanoseconds // 1000
         # The first one counts whole; later ones move the average by an eighth.
-        now = int(seconds * 1e6)
-        self._words[cell] = now if not before else before + (now - before >> 3)
+        words[cell] = now if not before else before + (now - before >> 3)
 
     def failed(self) -> None:
         self._failures += 1
@@ -162,26 +168,19 @@ class Endpoint:
 
     # connections
 
-    def acquire(self, exchange: Exchange, fresh: bool) -> None:
-        """Give `exchange` a connection now or later (`exchange.assigned`), or fail it
-        (`exchange.unreachable`). `fresh`: not a pooled one, even if it has to wait for it."""
-        exchange.fresh = fresh
-        if not fresh:
-            connection = self._pooled(exchange.idempotent)
-            if connection is not None:
-                exchange.assigned(connection)
-                return
+    def wait(self, exchange: Exchange) -> None:
+        """Give `exchange` a connection when there is one (`exchange.assigned`), or fail it
+        (`exchange.unreachable`)."""
         self.waiting.append(exchange)
         self._connect_for_waiters()
-        if fresh and self._idle and not self._may_open():
+        if exchange.fresh and self._idle and not self._may_open():
             self._idle[0].close()  # it makes room
 
-    def _pooled(self, idempotent: bool) -> Connection | None:
+    def _lively(self) -> Connection | None:
+        """A pooled connection for a request that may not be sent twice."""
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if idempotent:
-                return connection
             if self._clock.now - connection.idle_since < POST_IDLE and connection.looks_alive():
                 return connection
             connection.close()
@@ -235,8 +234,15 @@ class Endpoint:
 
     def release(self, connection: Connection) -> None:
         """An answer ended cleanly: the connection may serve the next."""
-        connection.idle_since = self._clock.now
-        self._offer(connection)
+        clock = self._clock
+        connection.idle_since = clock.now
+        if self.waiting or self.retired:
+            self._offer(connection)
+            return
+        connection.deadline = deadline = clock.now + self.config.keepalive_idle
+        if deadline < connection.due:
+            clock.put(connection)
+        self._idle.append(connection)
 
     def _offer(self, connection: Connection) -> None:
         exchange = self._waiter(connection)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from gwd.clock import Clock
 from gwd.config import snapshot as plain
 from gwd.segment.endpoints import EndpointTable
-from gwd.upstream.balance import Balancer, make_balancer
+from gwd.upstream.balance import make_balancer
 from gwd.upstream.endpoint import Endpoint
 
 BUDGET_SHARE, BUDGET_LEAST = 0.2, 3
@@ -22,7 +22,6 @@ BUDGET_SHARE, BUDGET_LEAST = 0.2, 3
 
 class Upstream:
     __slots__ = (
-        "_balancer",
         "_clock",
         "_column",
         "_endpoints",
@@ -33,6 +32,7 @@ class Upstream:
         "config",
         "host_line",
         "name",
+        "pick",
         "retrying",
         "uses_endpoint_host",
     )
@@ -72,21 +72,21 @@ class Upstream:
             endpoint.configure(config, each, workers)
             self._endpoints[each.address] = endpoint
         self._retire(before.values())
-        self._balancer: Balancer[Endpoint] = make_balancer(
-            config.balance, tuple(self._endpoints.values())
-        )
+        balancer = make_balancer(config.balance, tuple(self._endpoints.values()))
+        self.pick = balancer.pick
+        """The balancer's choice: a usable endpoint that has not been tried, or None."""
 
     @property
     def endpoints(self) -> Iterable[Endpoint]:
         return self._endpoints.values()
 
     def choose(self, tried: Collection[Endpoint]) -> Endpoint | None:
-        """An endpoint for an exchange that failed on `tried`; None if there is none.
+        """As `pick`, but with less to choose from: None only if health checks forbid them all.
 
         When every endpoint is avoided by this worker, but none by the health checks, one of them
         is tried all the same: a refusal a moment ago is no reason to refuse everybody.
         """
-        endpoint = self._balancer.pick(tried)
+        endpoint = self.pick(tried)
         if endpoint is not None:
             return endpoint
         rest = [e for e in self._endpoints.values() if e not in tried and e.eligible()]

@@ -22,96 +22,73 @@ if TYPE_CHECKING:
 MOST_FIELD = 2048
 """Characters of a field that a client wrote; the rest is cut off."""
 
-_LINE = (
-    '{"ts":"%s.%03dZ","level":"info","msg":"request","request_id":"%s","client_ip":"%s",'
-    '"remote_ip":"%s","method":"%s","host":"%s","path":"%s","proto":"HTTP/1.%d","status":%d,'
-    '"bytes_in":%d,"bytes_out":%d,"duration":%.6f,"upstream_duration":%s,"route":%s,'
-    '"upstream":%s,"endpoint":"%s","attempts":%d,"reason":"%s","sub":%s,"user_agent":%s}\n'
-)
+_NO_ROUTE = '"route":"-","upstream":""'
 
 
 class Account:
-    __slots__ = (
-        "_agent",
-        "_agent_json",
-        "_column",
-        "_metrics",
-        "_names",
-        "_second",
-        "_second_text",
-        "log",
-    )
+    __slots__ = ("_agent", "_agent_json", "_metrics", "_millisecond", "_stamp", "log")
 
-    def __init__(self, metrics: RouteMetrics, column: int, log: AccessLog) -> None:
+    def __init__(self, metrics: RouteMetrics, log: AccessLog) -> None:
         self._metrics = metrics
-        self._column = column
         self.log = log
-        self._second = 0
-        self._second_text = ""
-        self._names: dict[str, str] = {}
+        self._millisecond = 0
+        self._stamp = ""
         self._agent: bytes | None = None
         self._agent_json = '""'
 
     def __call__(self, client: ClientConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
-        duration = (time.monotonic_ns() - client.started_ns) / 1e9
+        micros = (time.monotonic_ns() - client.started_ns) // 1000
         route = client.route
-        row = client.tables.unrouted_row if route is None else route.metrics_row
-        self._metrics.record(row, self._column, status, duration)
+        cells = client.tables.unrouted_cells if route is None else route.metrics_cells
+        self._metrics.record(cells, status, micros)
         if self.log.enabled:
-            self.log.lines.append(self._line(client, status, reason, duration))
+            self.log.lines.append(self._line(client, status, reason, micros))
 
-    def _line(self, client: ClientConnection, status: int, reason: str, duration: float) -> str:
-        wall = time.time()
-        second = int(wall)
-        if second != self._second:
-            self._second = second
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        head, route, pending = client.head, client.route, client.pending
-        upstream, endpoint, attempts, waited = '""', "", 0, "null"
+    def _line(self, client: ClientConnection, status: int, reason: str, micros: int) -> str:
+        millisecond = int(time.time() * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millisecond // 1000))
+            self._stamp = f"{second}.{millisecond % 1000:03d}"
+        head, pending = client.head, client.pending
+        # The gate lets nothing into the first three that JSON would have to escape.
+        method = host = path = ""
+        minor, agent = 1, '""'
+        if head is not None:
+            method, host, path, minor = head.method, head.host, head.path, head.minor
+            if len(path) > MOST_FIELD:
+                path = path[:MOST_FIELD]
+            value = head.user_agent
+            agent = self._agent_json if value is self._agent else self._user_agent(value)
+        endpoint, attempts, waited = "", 0, "null"
         if isinstance(pending, Exchange):
-            upstream = self._name(pending.config.name)
             endpoint, attempts = pending.served_by, pending.attempts
-            if client.answered_ns:
-                waited = f"{(client.answered_ns - client.started_ns) / 1e9:.6f}"
-        return _LINE % (
-            self._second_text,
-            (wall - second) * 1000,
-            client.request_id,
-            client.visitor.ip,
-            client.peer.ip,
-            # The gate lets nothing into these three that JSON would have to escape.
-            "" if head is None else head.method,
-            "" if head is None else head.host,
-            "" if head is None else head.path[:MOST_FIELD],
-            1 if head is None else head.minor,
-            status,
-            client.bytes_in,
-            client.bytes_out,
-            duration,
-            waited,
-            '"-"' if route is None else route.name_json,
-            upstream,
-            endpoint,
-            attempts,
-            reason,
-            _text(client.subject) if client.subject else '""',
-            '""' if head is None else self._user_agent(head.user_agent),
+            if pending.answered_ns:
+                waited = _seconds((pending.answered_ns - client.started_ns) // 1000)
+        where = _NO_ROUTE if client.route is None else client.route.log_part
+        sub = _text(client.subject) if client.subject else '""'
+        return (
+            f'{{"ts":"{self._stamp}Z","level":"info","msg":"request",'
+            f'"request_id":"{client.request_id}","client_ip":"{client.visitor.ip}",'
+            f'"remote_ip":"{client.peer.ip}","method":"{method}","host":"{host}","path":"{path}",'
+            f'"proto":"HTTP/1.{minor}","status":{status},"bytes_in":{client.bytes_in},'
+            f'"bytes_out":{client.bytes_out},"duration":{_seconds(micros)},'
+            f'"upstream_duration":{waited},{where},"endpoint":"{endpoint}",'
+            f'"attempts":{attempts},"reason":"{reason}","sub":{sub},"user_agent":{agent}}}\n'
         )
-
-    def _name(self, name: str) -> str:
-        """A name from the config as JSON."""
-        text = self._names.get(name)
-        if text is None:
-            text = self._names[name] = _text(name)
-        return text
 
     def _user_agent(self, value: bytes | None) -> str:
         """As JSON; the latest is remembered, for clients come in swarms of one kind."""
-        if value != self._agent:
-            self._agent = value
-            self._agent_json = _text((value or b"").decode("latin-1"))
+        self._agent = value
+        self._agent_json = _text((value or b"").decode("latin-1"))
         return self._agent_json
+
+
+def _seconds(micros: int) -> str:
+    if micros < 1_000_000:
+        return f"0.{micros:06d}"
+    return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
 
 
 def _text(value: str) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import NEVER, TICK
@@ -30,7 +29,7 @@ from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import frame, is_chunked, write_head
+from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
@@ -48,12 +47,8 @@ CLIENT_GONE, NO_ANSWER = 499, 444
 numbers)."""
 
 
-class State(IntEnum):
-    IDLE = 0
-    HEAD = 1
-    BUSY = 2
-    LINGER = 3
-    CLOSING = 4
+# Where a connection stands. Plain numbers: members of enums cost too much per request.
+IDLE, HEAD, BUSY, LINGER, CLOSING = range(5)
 
 
 class ClientConnection:
@@ -75,10 +70,10 @@ class ClientConnection:
         "_transport",
         "_worker",
         "_write_paused",
-        "answered_ns",
         "bytes_in",
         "bytes_out",
         "deadline",
+        "due",
         "head",
         "idle_since",
         "peer",
@@ -86,7 +81,6 @@ class ClientConnection:
         "place",
         "request_id",
         "route",
-        "slot",
         "started_ns",
         "status",
         "subject",
@@ -99,7 +93,7 @@ class ClientConnection:
     def __init__(self, worker: Worker, peer: Visitor) -> None:
         self._worker = worker
         self._transport: asyncio.Transport | None = None
-        self._state = State.IDLE
+        self._state = IDLE
         self._reader = RequestReader(worker.tables.gate)
         self._rest = b""
         self._ahead = b""
@@ -112,7 +106,7 @@ class ClientConnection:
         self._paused = False
         self._write_paused = False
         self.deadline = NEVER
-        self.slot = -1
+        self.due = NEVER
         self.idle_since = 0.0
         self.peer = peer
         """Who is at the other end of the connection."""
@@ -125,13 +119,12 @@ class ClientConnection:
         self.head: RequestHead | None = None
         self.tables: Tables = worker.tables
         self.route: Route | None = None
-        self.told: tuple[bytes, int] | None = None
+        self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
         self.request_id = ""
         self.subject = ""
         self.started_ns = 0
-        self.answered_ns = 0
         self.status = 0
         """The status sent, 0 as long as none was."""
         self.bytes_in = 0
@@ -147,15 +140,15 @@ class ClientConnection:
         self._arm(self._worker.settings.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state == State.BUSY:
+        if self._state == BUSY:
             self._abandon("client_gone")
-        self._state = State.CLOSING
+        self._state = CLOSING
         self._worker.clock.disarm(self)
         self._worker.closed(self)
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read (ENGINEERING: half-closed clients)."""
-        if self._state == State.BUSY:
+        if self._state == BUSY:
             if self._body is None:
                 # Requests that came before the end are served; the last one's answer says so.
                 self._half_closed = True
@@ -170,15 +163,15 @@ class ClientConnection:
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state < State.BUSY:
+        if state < BUSY:
             self._serve(data)
-        elif state == State.BUSY:
+        elif state == BUSY:
             if self._body is not None:
                 self._receive(data)
             else:
                 self._ahead += data
                 self._pause()
-        elif state == State.LINGER:
+        elif state == LINGER:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
                 self._close()
@@ -196,9 +189,9 @@ class ClientConnection:
                 self._worker.journey.malformed(self, refusal)
                 break
             if head is None:
-                if reader.pending and self._state == State.IDLE:
+                if reader.pending and self._state == IDLE:
                     # Absolute (SEC-25): the first head's time runs since the accept already.
-                    self._state = State.HEAD
+                    self._state = HEAD
                     before = self.deadline
                     self._arm(self._worker.settings.head_timeout)
                     self.deadline = min(before, self.deadline)
@@ -208,7 +201,7 @@ class ClientConnection:
                 self._worker.journey.begin(self, head)
             except Exception:
                 self._break_down()
-            if self._state != State.IDLE:
+            if self._state != IDLE:
                 break
             data, self._ahead = self._ahead, b""
             if not data:
@@ -236,7 +229,7 @@ class ClientConnection:
 
     def _begin(self, head: RequestHead | None, rest: bytes) -> None:
         worker = self._worker
-        self._state = State.BUSY
+        self._state = BUSY
         self.deadline = NEVER
         self.head = head
         self._rest = rest
@@ -245,17 +238,15 @@ class ClientConnection:
         self.tables = worker.tables
         self.visitor = self.peer
         self.route = None
-        self.request_id = ""
         self.subject = ""
         self.started_ns = time.monotonic_ns()
-        self.answered_ns = 0
         self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
 
     def _go_on(self) -> None:
         """Serve what waits in `_ahead`, if it is its turn."""
-        if self._state != State.IDLE or self._write_paused or self._serving:
+        if self._state != IDLE or self._write_paused or self._serving:
             return
         data, self._ahead = self._ahead, b""
         self._resume()
@@ -284,6 +275,10 @@ class ClientConnection:
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False
+
+    def no_body(self) -> None:
+        """The present request has none: what is here already is the next one."""
+        self._ahead, self._rest = self._rest, b""
 
     def _receive(self, data: bytes) -> None:
         intake = self._body
@@ -354,21 +349,24 @@ class ClientConnection:
         request = self.head
         assert request is not None
         self.status = head.status
-        self.answered_ns = time.monotonic_ns()
-        self.bytes_out = len(data)
-        framing = frame(request, head, len(data), last)
-        if framing is None or self._body is not None:
-            # The body's end is the connection's; or, an early answer: the rest of the request's
-            # body is not waited for.
-            self._keep_alive = False
-        self._chunking = is_chunked(framing)
-        if self._chunking and data:
-            data = encode_chunk(data)
-        self._write(
-            write_head(head, framing, self.request_id, request.minor, self._keep_alive) + data
-        )
+        self.bytes_out = size = len(data)
+        if self._body is not None:
+            self._keep_alive = False  # an early answer: the rest of the body is not waited for
+        if last and head.content_length == size and not head.bodyless:
+            self._chunking = False
+            opening = head.opening or memorise(head)
+        else:
+            framing = frame(request, head, size, last)
+            if framing is None:
+                self._keep_alive = False  # the body's end is the connection's
+            self._chunking = is_chunked(framing)
+            if self._chunking and data:
+                data = encode_chunk(data)
+            opening = open_head(head, framing)
+        end = ending(request.minor, self._keep_alive)
+        self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            self._account(head.status, "")
+            self._worker.account(self, head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -419,7 +417,6 @@ class ClientConnection:
         }
 
     def _reply(self, status: int, wire: bytes, reason: str) -> None:
-        self.answered_ns = time.monotonic_ns()
         self.status = status
         self._write(wire)
         self.bytes_out = len(wire)
@@ -449,27 +446,30 @@ class ClientConnection:
         return body.done
 
     def _write(self, wire: bytes) -> None:
-        if self._state != State.CLOSING:
+        if self._state != CLOSING:
             assert self._transport is not None
             self._transport.write(wire)
 
     def _finish(self) -> None:
         """The answer is written. Go on with the next request, or end the connection."""
-        if self._state != State.BUSY:
+        if self._state != BUSY:
             return
         self.pending = None
         if not self._keep_alive or (self._half_closed and not self._ahead):
             self._end_politely()
             return
         worker = self._worker
-        self._state = State.IDLE
+        clock = worker.clock
+        self._state = IDLE
         self.head = None
-        self.idle_since = worker.clock.now
+        self.idle_since = clock.now
         if self._write_paused:
             self._arm(worker.settings.write_timeout)
             self._pause()
             return
-        self._arm(worker.settings.idle_timeout)
+        self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
+        if deadline < self.due:
+            clock.put(self)
         if not self._serving:
             if self._ahead:
                 self._go_on()
@@ -484,12 +484,12 @@ class ClientConnection:
         self._ahead = b""
         self._body = None
         if self._transport.is_closing():
-            self._state = State.CLOSING
+            self._state = CLOSING
             return
         if self._half_closed:
             self._close()  # nothing more comes that could meet a reset
             return
-        self._state = State.LINGER
+        self._state = LINGER
         self._discarded = 0
         self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
         if self._transport.can_write_eof():
@@ -499,13 +499,13 @@ class ClientConnection:
     def _close(self) -> None:
         """Close; what is written still goes out, for at most `write_timeout`."""
         assert self._transport is not None
-        self._state = State.CLOSING
+        self._state = CLOSING
         self._transport.close()
         self._arm(self._worker.settings.write_timeout)
 
     def _abort(self) -> None:
         assert self._transport is not None
-        self._state = State.CLOSING
+        self._state = CLOSING
         reset(self._transport)
 
     def _abandon(self, reason: str) -> None:
@@ -517,7 +517,7 @@ class ClientConnection:
     @property
     def idle(self) -> bool:
         """Whether no request has begun since the last was answered."""
-        return self._state == State.IDLE and not self._ahead
+        return self._state == IDLE and not self._ahead
 
     @property
     def spare(self) -> bool:
@@ -539,7 +539,7 @@ class ClientConnection:
 
     def kill(self, reason: str) -> None:
         """End it now, whatever it is doing."""
-        if self._state == State.BUSY:
+        if self._state == BUSY:
             self._abandon(reason)
         self._abort()
 
@@ -566,7 +566,7 @@ class ClientConnection:
     def pause_writing(self) -> None:
         self._write_paused = True
         self._worker.stalled.add(self)
-        if self._state == State.BUSY:
+        if self._state == BUSY:
             self._hold_answer()
 
     def _hold_answer(self) -> None:
@@ -577,11 +577,11 @@ class ClientConnection:
     def resume_writing(self) -> None:
         self._write_paused = False
         self._worker.stalled.discard(self)
-        if self._state == State.BUSY:
+        if self._state == BUSY:
             self._worker.clock.arm(self, NEVER)
             if isinstance(self.pending, Exchange):
                 self.pending.resume_answer()
-        elif self._state == State.IDLE:
+        elif self._state == IDLE:
             self._arm(self._worker.settings.idle_timeout)
             self._go_on()
 
@@ -607,18 +607,18 @@ class ClientConnection:
     def expired(self) -> None:
         """What was waited for did not come: which it was, the state says."""
         state = self._state
-        if state == State.BUSY:
+        if state == BUSY:
             if self._write_paused:
                 self._abandon("write_timeout")
                 self._abort()
             elif self._body is not None:
                 self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
-        elif state == State.HEAD:
+        elif state == HEAD:
             self._begin(None, b"")
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
-        elif state in (State.IDLE, State.LINGER) and not self._write_paused:
+        elif state in (IDLE, LINGER) and not self._write_paused:
             self._close()
         else:
             self._abort()

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from gwd.aggregate.merge import Outcome, merge
 from gwd.clock import NEVER, TICK
-from gwd.http.head import ResponseHead
+from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Refusal
-from gwd.policies import Request
 from gwd.upstream.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ _NOT_FOR_PARTS = frozenset(
 class PartSink:
     """Collects the answer to one part. A `Sink`, and a `Timed` for the part's own time."""
 
-    __slots__ = ("_fanout", "_pieces", "_size", "deadline", "exchange", "outcome", "slot")
+    __slots__ = ("_fanout", "_pieces", "_size", "deadline", "due", "exchange", "outcome")
 
     def __init__(self, fanout: FanOut) -> None:
         self._fanout = fanout
@@ -55,7 +54,7 @@ class PartSink:
         self.exchange: Exchange | None = None
         self.outcome: Outcome | None = None
         self.deadline = NEVER
-        self.slot = -1
+        self.due = NEVER
 
     def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
         self.outcome = Outcome(head.status, b"", "")
@@ -109,10 +108,12 @@ class FanOut:
         worker: Worker,
         client: ClientConnection,
         route: Route,
-        request: Request,
-        added: bytes,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        tail: bytes,
     ) -> None:
-        """Raises Refusal if the captures make no path of a part."""
+        """`tail`: what the parts' requests have behind Host. Raises Refusal if the captures make
+        no path of a part."""
         plan = route.plan
         assert plan is not None
         self._client = client
@@ -121,9 +122,7 @@ class FanOut:
         self._sinks: list[PartSink] = []
         self._missing = len(plan.parts)
         self._starting = True
-        head = request.head
-        tail = b"".join((_without(head.lines), b"Accept: application/json\r\n", added, b"\r\n"))
-        targets = [part.target(request.captures) for part in plan.parts]
+        targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
             sink.exchange = Exchange(
@@ -186,7 +185,7 @@ class FanOut:
         self._client.respond(200, headers, merged.body)
 
 
-def _without(lines: bytes) -> bytes:
+def parts_lines(lines: bytes) -> bytes:
     """The field lines that a part's request shares with the client's."""
     kept = [
         line

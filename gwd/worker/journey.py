@@ -20,14 +20,14 @@ from gwd.http.target import SERVED
 from gwd.policies import Request
 from gwd.routing.table import Match
 from gwd.upstream.exchange import Exchange
-from gwd.worker.fanout import FanOut
+from gwd.worker.fanout import FanOut, parts_lines
 
 if TYPE_CHECKING:
+    from gwd.upstream.upstream import Upstream
     from gwd.worker.client import ClientConnection
     from gwd.worker.process import Worker
     from gwd.worker.tables import Route, Tables
 
-MOST_NUMBERED = 1 << 64
 _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
 
@@ -42,19 +42,21 @@ class Identity:
 
     def __init__(self) -> None:
         self._prefix = os.urandom(8).hex()
-        self._count = int.from_bytes(os.urandom(6), "big")
+        # 48 bits, so that 64 are never used up; and never 0, which is no span's id.
+        self._count = int.from_bytes(os.urandom(6), "big") + 1
         self.request_id = ""
 
     def next(self) -> str:
         """A new request id, 32 hex digits."""
-        self._count = (self._count + 1) % MOST_NUMBERED
-        self.request_id = f"{self._prefix}{self._count:016x}"
-        return self.request_id
+        self._count = count = self._count + 1
+        self.request_id = request_id = f"{self._prefix}{count:016x}"
+        return request_id
 
     def traceparent(self) -> bytes:
         """A trace that begins with the request of the latest id (W3C Trace Context, not sampled):
-        the request id is the trace id."""
-        return f"00-{self.request_id}-{self._count or 1:016x}-00".encode()
+        the request id is the trace id, its second half the span's."""
+        own = self.request_id.encode()
+        return b"00-%b-%b-00" % (own, own[16:])
 
 
 class Journey:
@@ -87,20 +89,23 @@ class Journey:
             client.refuse(_SLASH)
             return
 
-        request = Request(head, client.visitor, route.name, match.captures)
-        for policy in route.policies:
-            refusal = policy(request)
-            if refusal is not None:
-                client.refuse(refusal)
-                return
-        client.subject = request.subject
+        added: list[bytes] = []
+        if route.policies:
+            request = Request(head, client.visitor, route.name, match.captures)
+            for policy in route.policies:
+                refusal = policy(request)
+                if refusal is not None:
+                    client.refuse(refusal)
+                    return
+            client.subject = request.subject
+            added = request.added
 
         if route.upstream is not None:
-            self._forward(client, route, request)
+            self._forward(client, route, route.upstream, head, match.captures, added)
         elif route.plan is not None:
-            self._fan_out(client, route, request)
+            self._fan_out(client, route, head, match.captures, added)
         else:
-            self._respond(client, route, request)
+            self._respond(client, route, head, match.captures)
 
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
@@ -136,56 +141,77 @@ class Journey:
 
     # who answers
 
-    def _forward(self, client: ClientConnection, route: Route, request: Request) -> None:
-        head = request.head
-        upstream = route.upstream
-        assert upstream is not None
+    def _forward(
+        self,
+        client: ClientConnection,
+        route: Route,
+        upstream: Upstream,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        added: list[bytes],
+    ) -> None:
+        body, whole = b"", True
+        path = head.path
         try:
-            body, whole = client.open_body(route.max_body)
-            path = route.rewrite(head.path, request.captures) if route.rewrite else head.path
+            if head.content_length >= 0 or head.chunked:
+                body, whole = client.open_body(route.max_body)
+            else:
+                client.no_body()
+            if route.rewrite is not None:
+                path = route.rewrite(path, captures)
         except Refusal as refusal:
             client.refuse(refusal)
             return
         if head.chunked:
-            framing = b"Transfer-Encoding: chunked\r\n"
+            added.append(b"Transfer-Encoding: chunked\r\n")
         elif head.content_length >= 0:
-            framing = b"Content-Length: %d\r\n" % head.content_length
-        else:
-            framing = b""
-        exchange = Exchange(
+            added.append(b"Content-Length: %d\r\n" % head.content_length)
+        exchange = client.pending = Exchange(
             upstream,
             client,
             self._worker.clock,
             head.method,
-            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode("ascii"),
+            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode(),
             head.host_line,
-            b"".join((head.lines, framing, self._added_lines(client, request), b"\r\n")),
+            self._tail(client, head.lines, head, added),
             head.chunked,
             route.timeout,
             self._worker.settings.write_timeout,
         )
-        client.pending = exchange
         exchange.start(body, whole)
 
-    def _fan_out(self, client: ClientConnection, route: Route, request: Request) -> None:
+    def _fan_out(
+        self,
+        client: ClientConnection,
+        route: Route,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        added: list[bytes],
+    ) -> None:
         try:
             # A body has no part it could go to; what comes with a GET is read and dropped.
             client.open_body(route.max_body)
-            fanout = FanOut(
-                self._worker, client, route, request, self._added_lines(client, request)
-            )
+            added.append(b"Accept: application/json\r\n")
+            tail = self._tail(client, parts_lines(head.lines), head, added)
+            fanout = FanOut(self._worker, client, route, head, captures, tail)
         except Refusal as refusal:
             client.refuse(refusal)
             return
         client.pending = fanout
         fanout.start()
 
-    def _respond(self, client: ClientConnection, route: Route, request: Request) -> None:
+    def _respond(
+        self,
+        client: ClientConnection,
+        route: Route,
+        head: RequestHead,
+        captures: tuple[str, ...],
+    ) -> None:
         respond = route.respond
         assert respond is not None
         headers = respond.headers
         if route.redirect is not None:
-            location = route.redirect(request.captures) + request.head.query
+            location = route.redirect(captures) + head.query
             headers = (*headers, ("Location", location))
         client.respond(respond.status, headers, respond.body)
 
@@ -195,11 +221,13 @@ class Journey:
         else:
             client.refuse(_NOT_READY)
 
-    def _added_lines(self, client: ClientConnection, request: Request) -> bytes:
-        """What the gateway itself says to the upstream about the request."""
-        head = request.head
-        key = (head.authority, head.minor)
-        if client.peer.trusted or client.told != key:
+    def _tail(
+        self, client: ClientConnection, lines: bytes, head: RequestHead, added: list[bytes]
+    ) -> bytes:
+        """The upstream's request from behind Host on: the fields `lines`, and what the gateway
+        itself says about the request."""
+        key = head.authority
+        if client.told is not key or client.peer.trusted or not head.minor:
             client.telling = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
@@ -207,9 +235,16 @@ class Journey:
                 head,
                 client.tables.snapshot.server.forwarded,
             )
-            client.told = key
-        trace = head.traceparent
-        if trace is None:
-            trace = self._identity.traceparent()
-        own = b"X-Request-Id: %b\r\ntraceparent: %b\r\n" % (client.request_id.encode(), trace)
-        return b"".join((client.telling, own, *request.added))
+            client.told = key if head.minor else None
+        return b"".join(
+            (
+                lines,
+                *added,
+                client.telling,
+                b"X-Request-Id: ",
+                client.request_id.encode(),
+                b"\r\ntraceparent: ",
+                head.traceparent or self._identity.traceparent(),
+                b"\r\n\r\n",
+            )
+        )

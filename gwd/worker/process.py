@@ -76,7 +76,7 @@ class Worker:
         self._complained_at = float("-inf")
         self._control = Control(self.loop, child, self)
         self._log = AccessLog(child.snapshot.server.access_log)
-        self.account = Account(RouteMetrics(child.segment), child.column, self._log)
+        self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
         tables = Tables(child.snapshot, child.generation)
         for _ in tables.build(child.segment, child.column):

@@ -42,10 +42,10 @@ class Route:
 
     __slots__ = (
         "keeps_slash",
+        "log_part",
         "max_body",
-        "metrics_row",
+        "metrics_cells",
         "name",
-        "name_json",
         "plan",
         "policies",
         "redirect",
@@ -57,16 +57,18 @@ class Route:
     )
 
     def __init__(
-        self, route: PlainRoute, policies: tuple[Policy, ...], max_body: int, metrics_row: int
+        self, route: PlainRoute, policies: tuple[Policy, ...], max_body: int, metrics_cells: int
     ) -> None:
         self.name = route.name
-        self.name_json = json.dumps(route.name)
         self.policies = policies
         self.timeout = route.timeout
         self.max_body = max_body if route.max_body is None else route.max_body
         self.keeps_slash = route.encoded_slash == "keep"
-        self.metrics_row = metrics_row
+        self.metrics_cells = metrics_cells
         self.upstream_name = route.upstream
+        self.log_part = (
+            f'"route":{json.dumps(route.name)},"upstream":{json.dumps(route.upstream or "")}'
+        )
         self.upstream: Upstream | None = None  # joined at commit: upstreams outlive tables
         self.rewrite: Callable[[str, tuple[str, ...]], str] | None = None
         if route.upstream is not None and route.rewrite is not None:
@@ -92,7 +94,7 @@ class Tables:
         "shed",
         "snapshot",
         "trusted",
-        "unrouted_row",
+        "unrouted_cells",
     )
 
     def __init__(self, snapshot: Snapshot, generation: int) -> None:
@@ -125,13 +127,13 @@ class Tables:
         yield
         verifiers = build_authenticators(snapshot.auth)
         metrics = RouteMetrics(segment)
-        self.unrouted_row = metrics.find(UNROUTED)
+        self.unrouted_cells = metrics.cells(metrics.find(UNROUTED), column)
         yield
         self.routing = yield from RouteTable.build(snapshot.routes)
         for number, route in enumerate(snapshot.routes):
-            row = metrics.find(route.name.encode())
+            cells = metrics.cells(metrics.find(route.name.encode()), column)
             policies = route_policies(route, verifiers, segment, column, self._prefix)
-            self.routes.append(Route(route, policies, server.max_body, row))
+            self.routes.append(Route(route, policies, server.max_body, cells))
             if number % SLICE == SLICE - 1:
                 yield
 

@@ -11,8 +11,8 @@ def test_routes_count_over_processes_and_reloads(make):
     metrics = RouteMetrics(make(columns=2))
     metrics.assign([b"orders"])
     row = metrics.find(b"orders")
-    metrics.record(row, 0, 200, 0.0025)
-    metrics.record(row, 1, 404, 20.0)
+    metrics.record(metrics.cells(row, 0), 200, 2500)
+    metrics.record(metrics.cells(row, 1), 404, 20_000_000)
     metrics.assign([b"home"])
     metrics.assign([b"orders"])
     totals = metrics.totals(metrics.find(b"orders"))
@@ -28,8 +28,8 @@ def test_a_duration_counts_up_to_its_edge_and_a_little_more_in_the_next(make):
     metrics.assign([])
     row = metrics.find(UNROUTED)
     for edge in EDGES:
-        metrics.record(row, 0, 200, edge)
-        metrics.record(row, 0, 200, edge * 1.0001)
+        metrics.record(metrics.cells(row, 0), 200, round(edge * 1e6))
+        metrics.record(metrics.cells(row, 0), 200, round(edge * 1e6) + 1)
     assert metrics.totals(row).buckets == (1, *[2] * (len(EDGES) - 1), 1)
 
 
@@ -37,7 +37,7 @@ def test_a_row_taken_from_a_route_that_is_gone_begins_at_zero(make):
     metrics = RouteMetrics(make(columns=2))  # rows for three routes
     metrics.assign([b"1", b"2", b"3"])
     for name in (b"1", b"2", b"3", UNROUTED):
-        metrics.record(metrics.find(name), 1, 200, 0.1)
+        metrics.record(metrics.cells(metrics.find(name), 1), 200, 100_000)
     metrics.assign([b"2", b"4"])
     assert metrics.totals(metrics.find(b"4")).requests == 0
     assert metrics.totals(metrics.find(b"2")).requests == 1

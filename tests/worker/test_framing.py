@@ -7,7 +7,7 @@ import pytest
 
 from gwd.http.gate import GatePolicy, RequestReader, ResponseReader
 from gwd.http.head import RequestHead, ResponseHead
-from gwd.worker.framing import frame, is_chunked, write_head
+from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
 
 
 def request(method: str = "GET", version: str = "1.1") -> RequestHead:
@@ -59,7 +59,9 @@ def test_204_has_no_length_and_304_may_have_one() -> None:
 @pytest.mark.parametrize("status", [200, 299, 404])
 def test_the_head_is_read_by_h11_as_it_is_meant(status: int, minor: int, keep_alive: bool) -> None:
     head = answer("X-A: b", "Set-Cookie: c=d", "Content-Length: 0", status=status)
-    wire = write_head(head, b"Content-Length: 0\r\n", "abc", minor, keep_alive)
+    opening = open_head(head, b"Content-Length: 0\r\n")
+    assert memorise(head) == head.opening == opening
+    wire = opening + b"abc" + ending(minor, keep_alive)
     reader = h11.Connection(h11.CLIENT)
     reader.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     reader.receive_data(wire)

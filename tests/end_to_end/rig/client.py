@@ -189,9 +189,11 @@ class Client:
         """How the gateway ends this connection: "closed" or "reset"; "open" if it does not end
         within `patience` seconds. What comes before the end is kept in `buffer`."""
         deadline = time.monotonic() + patience
+        poller = select.poll()  # select(2) knows no descriptor above 1,023
+        poller.register(self.sock, select.POLLIN)
         while not self.ended:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self.sock], [], [], left)[0]:
+            if not poller.poll(left * 1000):
                 return "open"
             self._more()
         return self.ended

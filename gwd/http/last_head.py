@@ -1,0 +1,154 @@
+"""What a connection remembers of its last head: the first and fastest tier.
+
+Strategy. A client sends the same fields again and again, under ever new request lines. If what
+follows the request line is byte for byte what followed the last one, the fields mean what they
+meant. Many clients change one field each time (a trace, a session, a tag of what they hold): once
+two heads in a row differed in one loose line (`recall`), only the bytes before and behind its value
+are compared, and the value is judged as a new line is.
+
+Invariants, which make this a strict subset of the full look (SEC-28; tests/http/test_tiers.py):
+request lines are plain ones of the same version, which name no authority; the line that changes
+is one that `recall` would take there, of the kind it was; all dies with the policy. At most
+`MOST_TAIL` bytes are kept, which are the client's own.
+"""
+
+from __future__ import annotations
+
+from gwd.http.fields import Field, GatePolicy
+from gwd.http.head import RequestHead
+from gwd.http.recall import judge_value, loose_field, match_loose, put, resemble
+from gwd.http.target import match_plain
+
+MOST_TAIL = 2048
+TRIES = 4
+"""Heads in a row that are looked at for a single changed line, without finding one."""
+_LINE_END = b"\r\n"
+
+
+class LastHead:
+    """`end` is where the head ends that `again` has found."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "_field",
+        "_head",
+        "_lines_after",
+        "_lines_before",
+        "_name",
+        "_policy",
+        "_tail",
+        "_tries",
+        "end",
+    )
+
+    def __init__(self, policy: GatePolicy) -> None:
+        self.end = 0
+        self._tail = b""
+        """The last head from the end of its request line on; b"" if it is not remembered."""
+        self._head: RequestHead
+        self._policy = policy
+        self._field: Field | None = None
+        """What stands in shapes for the line that changes, if there is such a line. Then `_before`
+        and `_after` are the bytes around its value, the name and `_name` bytes of it in the
+        former, and the other lines as they are forwarded."""
+        self._name = 0
+        self._before = self._after = b""
+        self._lines_before = self._lines_after = b""
+        self._tries = TRIES
+
+    def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
+        """The head at the beginning of `data`, if it is here whole and like the last one."""
+        tail = self._tail
+        if not tail or policy is not self._policy:
+            return None
+        # Without a line end that is -1, from where on nothing begins that is longer than a byte.
+        line_end = data.find(_LINE_END)
+        value: bytes | None = None
+        if data.startswith(tail, line_end):
+            end = line_end + len(tail)
+        elif self._field is not None and data.startswith(self._before, line_end):
+            begin = line_end + len(self._before)
+            stop = data.find(_LINE_END, begin)
+            if not data.startswith(self._after, stop):
+                return None
+            end = stop + len(self._after)
+            value = data[begin - self._name : stop]
+        else:
+            return None
+        line = match_plain(data, 0, line_end)
+        head, spare = self._head, policy.max_head - end
+        if line is None or line_end > policy.max_target or spare < 0 or int(line[4]) != head.minor:
+            return None
+        request = resemble(line, head)
+        request.spare = spare
+        if value is not None and not self._put(value, request):
+            return None
+        self.end = end
+        return request
+
+    def _put(self, line: bytes, request: RequestHead) -> bool:
+        """Put the line that changes into `request`, if it may stand there."""
+        field = self._field
+        if field is None or not match_loose(line):
+            return False
+        text = b"%b\r\n" % line if field.line else b""
+        if field.kind:
+            judged = judge_value(line, field.kind, self._policy)
+            if judged is None:
+                return False
+            text = judged.line
+            put(judged, request)
+        request.lines = b"".join((self._lines_before, text, self._lines_after))
+        self._tries = TRIES
+        return True
+
+    def forget(self) -> None:
+        self._tail = b""
+        self._field = None
+
+    def remember(
+        self, head: bytes, request: RequestHead, policy: GatePolicy, *, recalled: bool
+    ) -> None:
+        """Keep what follows the request line of `head`, if there is no authority in that.
+
+        `recalled`: it has a shape, so its lines decide nothing about each other.
+        """
+        line_end = head.find(_LINE_END)
+        plain = head.startswith(b"/", head.find(b" ") + 1)
+        if not plain or len(head) - line_end > MOST_TAIL:
+            self.forget()
+            return
+        before, self._tail = self._tail, head[line_end:]
+        self._head = request
+        self._field = None
+        if policy is not self._policy:
+            self._policy = policy
+        elif recalled and before and self._tries:
+            self._tries -= 1
+            self._compare(before.split(_LINE_END), self._tail.split(_LINE_END))
+
+    def _compare(self, before: list[bytes], lines: list[bytes]) -> None:
+        """Look for a single line in which the last two heads differ."""
+        if len(before) != len(lines):
+            return
+        changed = [at for at, line in enumerate(lines) if line != before[at]]
+        if len(changed) != 1:
+            return
+        at = changed[0]
+        line = lines[at]
+        found = loose_field(line, self._policy)
+        if found is None:
+            return
+        name, field = found
+        text = b"%b\r\n" % line if field.line else b""
+        forwarded, where = self._head.lines, 0
+        if text:
+            where = (_LINE_END + forwarded).find(_LINE_END + text)
+            if where < 0 or (_LINE_END + forwarded).count(_LINE_END + text) > 1:
+                return
+        self._field = field
+        self._name = len(name) + 2
+        self._before = _LINE_END.join((*lines[:at], name + b": "))
+        self._after = _LINE_END.join((b"", *lines[at + 1 :]))
+        self._lines_before, self._lines_after = forwarded[:where], forwarded[where + len(text) :]
