@@ -13,8 +13,9 @@ class RequestHead:
 
     `path` is in normal form, "*" for `OPTIONS *`; `query` is "" or begins with "?". `host` is
     lower-case, without port and final dot, "" if an HTTP/1.0 request had none; `authority` is what
-    Host says upstream. `content_length` is -1 without a length. `spare`: bytes that are left of
-    `max_head`, for trailers.
+    Host says upstream, `host_line` that whole field, b"" without a host. `content_length` is -1
+    without a length; `has_body`: bytes follow. `spare`: bytes that are left of `max_head`, for
+    trailers.
     """
 
     __slots__ = (
@@ -27,7 +28,9 @@ class RequestHead:
         "forwarded_for",
         "forwarded_host",
         "forwarded_proto",
+        "has_body",
         "host",
+        "host_line",
         "keep_alive",
         "lines",
         "method",
@@ -45,11 +48,13 @@ class RequestHead:
     query: str
     encoded_slash: bool
     host: str
+    host_line: bytes
     authority: bytes
     minor: int
     lines: bytes
     content_length: int
     chunked: bool
+    has_body: bool
     keep_alive: bool
     expect_continue: bool
     spare: int
@@ -60,16 +65,6 @@ class RequestHead:
     request_id: bytes | None
     traceparent: bytes | None
     user_agent: bytes | None
-
-    @property
-    def host_line(self) -> bytes:
-        """The Host field for the upstream, b"" if the client named no host."""
-        return b"Host: %b\r\n" % self.authority if self.authority else b""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether bytes of a body follow."""
-        return self.chunked or self.content_length > 0
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the forwarded field called `name` (lower-case), if there is one; several

@@ -131,10 +131,12 @@ def resemble(line: Match[bytes], before: RequestHead) -> RequestHead:
     head.query = query.decode() if query else ""
     head.encoded_slash = False
     head.host = before.host
+    head.host_line = before.host_line
     head.authority = before.authority
     head.lines = before.lines
     head.content_length = before.content_length
     head.chunked = before.chunked
+    head.has_body = before.has_body
     head.keep_alive = before.keep_alive
     head.expect_continue = before.expect_continue
     head.authorization = before.authorization
@@ -184,6 +186,7 @@ def put(field: Field, head: RequestHead) -> None:
     kind = field.kind
     if kind == Kind.LENGTH:
         head.content_length = field.number
+        head.has_body = field.number > 0
     elif kind == Kind.AUTHORIZATION:
         head.authorization = field.value
     elif kind == Kind.TRACEPARENT:

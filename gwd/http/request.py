@@ -121,6 +121,8 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
     else:
         head.host, head.authority = line.host, line.authority
 
+    head.host_line = b"Host: %b\r\n" % head.authority if head.authority else b""
+
     # One framing (RFC 9112 §6).
     length = found.get(Kind.LENGTH)
     head.content_length, head.chunked = -1, False
@@ -129,6 +131,7 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
         head.chunked = True
     elif length is not None:
         head.content_length = length.number
+    head.has_body = head.chunked or head.content_length > 0
 
     # RFC 9110 §10.1.1: a server ignores it in HTTP/1.0; SEC-15.
     head.expect_continue = False

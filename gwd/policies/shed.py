@@ -114,7 +114,8 @@ class Shed:
         """Judge a request of `visitor`, who `is_peer` if it is the connection's other end."""
         if visitor.exempt:
             return None
-        if self.banned(visitor, now_us):
+        looked = self._words[self._sequence] == visitor.seen and not visitor.banned_until
+        if not looked and self.banned(visitor, now_us):
             return self._refuse_banned(visitor, now_us, is_peer)
         limiter = self._limiter
         if limiter is None:

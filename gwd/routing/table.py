@@ -44,11 +44,13 @@ class Match:
     "" for the prefix itself, else "/" or "/7/items".
     """
 
-    __slots__ = ("captures", "index")
+    __slots__ = ("captures", "index", "serves")
 
-    def __init__(self, index: int, captures: tuple[str, ...]) -> None:
+    def __init__(self, index: int, captures: tuple[str, ...], serves: bool = False) -> None:
         self.index = index
         self.captures = captures
+        self.serves = serves
+        """Whether it may be handed out as it is, for its route asks for no captures."""
 
     def __repr__(self) -> str:
         return f"Match({self.index}, {self.captures!r})"
@@ -62,9 +64,12 @@ class RouteTable:
     PatternError for a host or path that means nothing. `build` is the same in slices.
     """
 
-    __slots__ = ("_chains", "_default", "_suffix_chains", "_suffix_depths")
+    __slots__ = ("_chains", "_default", "_lean", "_suffix_chains", "_suffix_depths")
+
+    _lean: bool
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self._lean = False
         for _ in self._raising(routes):
             pass
 
@@ -72,9 +77,11 @@ class RouteTable:
     def build(cls, routes: Sequence[Route]) -> Generator[None, None, RouteTable]:
         """Build in slices of about a millisecond: `table = yield from RouteTable.build(routes)`.
 
-        Raises as the constructor does.
+        Matches of routes that make nothing of their captures are then without. Raises as the
+        constructor does.
         """
         table = cls.__new__(cls)
+        table._lean = True
         yield from table._raising(routes)
         return table
 
@@ -117,7 +124,9 @@ class RouteTable:
             if paths is None:
                 paths = hosts[route.host] = _Paths()
             pattern = PathPattern(route.path)
-            rival = paths.leaf(pattern).add(index, route.methods)
+            rival = paths.leaf(pattern).add(
+                index, route.methods, self._lean and not uses_captures(route)
+            )
             if rival is not None:
                 rivals.append((rival, index))
             work += len(pattern.segments) + 1
@@ -175,6 +184,12 @@ class RouteTable:
         return self._default
 
 
+def uses_captures(route: Route) -> bool:
+    """Whether what a request's path captures goes anywhere."""
+    redirects = route.respond is not None and route.respond.redirect is not None
+    return route.rewrite is not None or bool(route.parts) or redirects
+
+
 def conflicts(routes: Sequence[Route]) -> list[RouteConflict]:
     """Every route that cannot be told from an earlier one, each with the first such.
 
@@ -182,6 +197,7 @@ def conflicts(routes: Sequence[Route]) -> list[RouteConflict]:
     """
     found: list[RouteConflict] = []
     table = RouteTable.__new__(RouteTable)
+    table._lean = False
     for _ in table._grow(routes, found):
         pass
     return found
@@ -223,9 +239,9 @@ class _Leaf:
             return Match(index, (parts[self.single], rest))
         return Match(index, (*self.captures(parts), rest))
 
-    def add(self, index: int, methods: tuple[str, ...]) -> int | None:
+    def add(self, index: int, methods: tuple[str, ...], serves: bool) -> int | None:
         """Add a route; returns the index of one that cannot be told from it, and adds nothing."""
-        match = Match(index, ())
+        match = Match(index, (), serves)
         if not methods:
             if self.otherwise is not None:
                 return self.otherwise.index
@@ -324,6 +340,8 @@ class _Paths:
                 found = leaf.by_method.get(method) or leaf.otherwise
                 if found is None:
                     return self.search(method, path)
+                if found.serves:
+                    return found
                 if leaf.single:  # as in leaf.match, without the call
                     return Match(found.index, (parts[leaf.single],))
                 return leaf.match(found.index, parts)
@@ -334,6 +352,8 @@ class _Paths:
         found = prefix.by_method.get(method) or prefix.otherwise
         if found is None:
             return self.search(method, path)
+        if found.serves:
+            return found
         if prefix.length >= 0:  # as in prefix.prefix_match
             return Match(found.index, (path[prefix.length :],))
         return prefix.prefix_match(found.index, parts, path)

@@ -34,11 +34,10 @@ class Candidate(Protocol):
     weight: int
     """At least 1."""
 
-    def in_flight(self) -> int:
-        """Requests that it has been given and not answered yet."""
-
-    def usable(self) -> bool:
-        """Whether a request should be given to it at all."""
+    in_flight: int
+    """Requests that it has been given and not answered yet."""
+    usable: bool
+    """Whether a request should be given to it at all."""
 
 
 E = TypeVar("E", bound=Candidate)
@@ -74,7 +73,7 @@ class RoundRobin(Generic[E]):
             return self._richest(self._credit, exclude)
         order = self._order
         for place, endpoint in enumerate(order):
-            if endpoint.usable() and endpoint not in exclude:
+            if endpoint.usable and endpoint not in exclude:
                 del order[place]
                 order.append(endpoint)
                 return endpoint
@@ -84,7 +83,7 @@ class RoundRobin(Generic[E]):
         best = -1
         earned = 0
         for place, endpoint in enumerate(self._endpoints):
-            if endpoint.usable() and endpoint not in exclude:
+            if endpoint.usable and endpoint not in exclude:
                 earned += endpoint.weight
                 credit[place] += endpoint.weight
                 if best < 0 or credit[place] > credit[best]:
@@ -105,7 +104,7 @@ class Single(Generic[E]):
 
     def pick(self, exclude: Container[object]) -> E | None:
         endpoint = self._endpoint
-        return endpoint if endpoint.usable() and endpoint not in exclude else None
+        return endpoint if endpoint.usable and endpoint not in exclude else None
 
 
 class Random(Generic[E]):
@@ -127,7 +126,7 @@ class Random(Generic[E]):
             # random() < 1.0, and the product with a total below 2^53 stays below the total.
             place = bisect_right(self._limits, int(self._draw() * self._total))
             endpoint = self._endpoints[place]
-            if endpoint.usable() and endpoint is not other_than and endpoint not in exclude:
+            if endpoint.usable and endpoint is not other_than and endpoint not in exclude:
                 return endpoint
         return self._among_the_rest(exclude, other_than)
 
@@ -135,7 +134,7 @@ class Random(Generic[E]):
         rest = [
             endpoint
             for endpoint in self._endpoints
-            if endpoint.usable() and endpoint is not other_than and endpoint not in exclude
+            if endpoint.usable and endpoint is not other_than and endpoint not in exclude
         ]
         limits = list(accumulate(endpoint.weight for endpoint in rest))
         if not rest:
@@ -156,8 +155,8 @@ class LeastOfTwo(Generic[E]):
         if len(self._endpoints) == 2:
             one, other = self._endpoints
             if (
-                one.usable()
-                and other.usable()
+                one.usable
+                and other.usable
                 and one not in exclude
                 and other not in exclude
                 and (lead := _lead(one, other))
@@ -191,7 +190,7 @@ class PowerOfTwoChoices(Generic[E]):
 
 def _lead(one: Candidate, other: Candidate) -> int:
     """Below 0 if `one` has less to do for its weight, above 0 if `other` has."""
-    return one.in_flight() * other.weight - other.in_flight() * one.weight
+    return one.in_flight * other.weight - other.in_flight * one.weight
 
 
 def _least_requests(endpoints: Sequence[E], rng: random.Random) -> Balancer[E]:

@@ -56,23 +56,26 @@ class Endpoint:
         "_connections",
         "_down_for",
         "_down_until",
+        "_ewma",
         "_failures",
         "_idle",
         "_loop",
+        "_published",
         "_requests",
         "_row",
         "_seen_health",
         "_table",
         "_tasks",
         "_words",
-        "active",
         "address",
         "config",
         "host",
         "host_line",
+        "in_flight",
         "port",
         "retired",
         "share",
+        "usable",
         "waiting",
         "weight",
     )
@@ -89,8 +92,10 @@ class Endpoint:
         self.address = endpoint.address
         self.host, self.port = endpoint.host, endpoint.port
         self.host_line = f"Host: {endpoint.address}\r\n".encode()
-        self.active = 0
+        self.in_flight = 0
         """Exchanges of this worker that have chosen it and have no complete answer yet."""
+        self.usable = True
+        """Whether a new exchange should choose it."""
         self.waiting: deque[Exchange] = deque()
         self.retired = False
         self._idle: list[Connection] = []
@@ -104,12 +109,16 @@ class Endpoint:
         self._table = table
         self._row = table.find(table_name(upstream.name, endpoint.address))
         self._words = table.words
-        cells = [table.cell(self._row, column, c) for c in (IN_FLIGHT, REQUESTS, FAILURES)]
-        cells += [table.cell(self._row, column, c) for c in (CONNECTIONS, EWMA_US)]
-        self._cells = tuple(cells)
-        self._requests = self._words[self._cells[1]]
-        self._failures = self._words[self._cells[2]]
+        names = (IN_FLIGHT, REQUESTS, FAILURES, EWMA_US, CONNECTIONS)
+        self._cells = tuple(table.cell(self._row, column, name) for name in names)
+        # A process goes on with the counts of the one that had its column before.
+        self._requests, self._failures, self._ewma = (
+            self._words[cell] for cell in self._cells[1:4]
+        )
+        self._published = 0
+        """The number of requests as of the last `publish`."""
         self._seen_health = table.health(self._row).state
+        self.usable = self.eligible()
         self.configure(upstream, endpoint, 1)
 
     def configure(self, upstream: plain.Upstream, endpoint: plain.Endpoint, workers: int) -> None:
@@ -120,13 +129,6 @@ class Endpoint:
 
     # how it fares
 
-    def in_flight(self) -> int:
-        return self.active
-
-    def usable(self) -> bool:
-        """Whether a new exchange should choose it."""
-        return self._down_until <= self._clock.now and self._seen_health != UNHEALTHY
-
     def eligible(self) -> bool:
         """Whether it may be tried when no endpoint is usable: health checks do not forbid it."""
         return self._seen_health != UNHEALTHY
@@ -134,37 +136,46 @@ class Endpoint:
     def engage(self, idempotent: bool, fresh: bool) -> Connection | None:
         """Count one more exchange, and give it a pooled connection if there is one; if not, or if
         only a `fresh` one will do, it has to `wait`."""
-        words, cells = self._words, self._cells
-        self.active = active = self.active + 1
-        words[cells[0]] = active
-        self._requests = requests = self._requests + 1
-        words[cells[1]] = requests
+        self.in_flight += 1
+        self._requests += 1
         if fresh or not self._idle:
             return None
         return self._idle.pop() if idempotent else self._lively()
 
     def left(self) -> None:
-        self.active = active = self.active - 1
-        self._words[self._cells[0]] = active
+        """An exchange has parted from it without an answer."""
+        self.in_flight -= 1
 
     def answered(self, nanoseconds: int) -> None:
         """A request sent to it got its answer's head after so long."""
-        words, cell = self._words, self._cells[4]
-        before = words[cell]
-        now = nanoseconds // 1000
+        now, before = nanoseconds // 1000, self._ewma
         # The first one counts whole; later ones move the average by an eighth.
-        words[cell] = now if not before else before + (now - before >> 3)
+        self._ewma = before + (now - before >> 3) if before else now
 
     def failed(self) -> None:
         self._failures += 1
-        self._words[self._cells[2]] = self._failures
+
+    def publish(self) -> None:
+        """Tell the other processes. They only look on, so once per tick is enough."""
+        if (
+            self._published == self._requests
+            and not self.in_flight
+            and not self._words[self._cells[0]]
+        ):
+            return
+        self._published = self._requests
+        values = (self.in_flight, self._requests, self._failures, self._ewma)
+        for cell, value in zip(self._cells, values, strict=False):
+            self._words[cell] = value
 
     def _unreachable(self) -> None:
+        self.usable = False
         self._down_until = self._clock.now + self._down_for
         self._down_for = min(2 * self._down_for, DOWN_MOST)
 
     def _reached(self) -> None:
         self._down_until, self._down_for = 0.0, DOWN_FIRST
+        self.usable = self.eligible()
 
     # connections
 
@@ -220,7 +231,7 @@ class Endpoint:
             return
         self._reached()
         self._connections.add(connection)
-        self._words[self._cells[3]] = len(self._connections)
+        self._words[self._cells[4]] = len(self._connections)
         self._offer(connection)
 
     def _connect_failed(self, error: str) -> None:
@@ -271,7 +282,7 @@ class Endpoint:
     def closed(self, connection: Connection) -> None:
         """`connection` is gone, whatever it was doing."""
         self._connections.discard(connection)
-        self._words[self._cells[3]] = len(self._connections)
+        self._words[self._cells[4]] = len(self._connections)
         if connection in self._idle:
             self._idle.remove(connection)
         if self.waiting:
@@ -293,13 +304,17 @@ class Endpoint:
                 self.waiting.remove(exchange)
                 exchange.waited_too_long()
             self._connect_for_waiters()
+        self.publish()
         health = self._seen_health if self.retired else self._table.state(self._row)
         if health != self._seen_health:
             self._seen_health = health
             if health == UNHEALTHY:
+                self.usable = False
                 self._move_away()
             else:
                 self._reached()
+        elif not self.usable and self._down_until <= now:
+            self.usable = self.eligible()
 
     def _move_away(self) -> None:
         """The endpoint was found down: what can be asked of another one is, at once."""
@@ -319,7 +334,8 @@ class Endpoint:
         Its row in the segment may soon be another's: what is still counted is counted privately.
         """
         self.retired = True
-        for cell in (self._cells[0], self._cells[3]):
+        self.publish()
+        for cell in (self._cells[0], self._cells[4]):
             self._words[cell] = 0
         self._words, self._cells = memoryview(bytearray(40)).cast("Q"), (0, 1, 2, 3, 4)
         for connection in list(self._idle):

@@ -149,7 +149,7 @@ class Exchange:
         self._whole = whole
         if body:
             self._hold(body)
-        self._set_out(fresh=False)
+        self._set_out()
 
     def send_body(self, data: bytes, last: bool) -> None:
         """More of the request's body. After an early answer it goes nowhere."""
@@ -192,7 +192,7 @@ class Exchange:
 
     # setting out
 
-    def _set_out(self, fresh: bool) -> None:
+    def _set_out(self, fresh: bool = False) -> None:
         upstream = self._upstream
         endpoint = upstream.pick(self._tried) or upstream.choose(self._tried)
         if endpoint is None and self._tried:
@@ -222,6 +222,7 @@ class Exchange:
         if not host or self._upstream.uses_endpoint_host:
             host = connection.endpoint.host_line  # an HTTP/1.0 client may have named none
         if self._whole and not self._held and not self._chunked:  # nothing but a head
+            self.state = SENDING
             connection.begin(self, b"".join((self._start, host, self._tail)))
             self._await_answer(connection)
             return
@@ -386,7 +387,7 @@ class Exchange:
             self._upstream.retrying += 1
         self._exclude()
         self._leave()
-        self._set_out(fresh=False)
+        self._set_out()
 
     def _move(self, reason: str) -> None:
         """Nothing was lost: go on elsewhere, counting against neither `retries` nor budget."""
@@ -404,7 +405,7 @@ class Exchange:
             else:
                 self._fail(reason)
         else:
-            self._set_out(fresh=False)
+            self._set_out()
 
     def _exclude(self) -> None:
         if self.endpoint is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
+from operator import attrgetter
 
 from gwd.clock import Clock
 from gwd.config import snapshot as plain
@@ -90,7 +91,7 @@ class Upstream:
         if endpoint is not None:
             return endpoint
         rest = [e for e in self._endpoints.values() if e not in tried and e.eligible()]
-        return min(rest, key=Endpoint.in_flight, default=None)
+        return min(rest, key=attrgetter("in_flight"), default=None)
 
     def full(self) -> bool:
         """Whether nobody more may wait for a connection."""
@@ -109,6 +110,11 @@ class Upstream:
             for endpoint in self._retired:
                 endpoint.tick(now)
             self._retired = [e for e in self._retired if not e.finished()]
+
+    def publish(self) -> None:
+        """Tell the other processes what is not told yet: before this one ends."""
+        for endpoint in self._endpoints.values():
+            endpoint.publish()
 
     def retire(self) -> None:
         """The config names it no longer. Tick it until it is `finished`."""

@@ -29,7 +29,7 @@ from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
+from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
@@ -232,7 +232,10 @@ class ClientConnection:
         self._state = BUSY
         self.deadline = NEVER
         self.head = head
-        self._rest = rest
+        if head is None or head.has_body:
+            self._rest = rest
+        else:
+            self._ahead = rest
         self._keep_alive = head is not None and head.keep_alive and not worker.draining
         self._chunking = False
         self.tables = worker.tables
@@ -262,10 +265,9 @@ class ClientConnection:
         """
         assert self.head is not None
         body = request_body(self.head, limit)
-        rest, self._rest = self._rest, b""
         if body is None:
-            self._ahead = rest
             return b"", True
+        rest, self._rest = self._rest, b""
         payload = body.feed(rest) if rest else b""
         self.bytes_in = len(payload)
         if body.done:
@@ -275,10 +277,6 @@ class ClientConnection:
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False
-
-    def no_body(self) -> None:
-        """The present request has none: what is here already is the next one."""
-        self._ahead, self._rest = self._rest, b""
 
     def _receive(self, data: bytes) -> None:
         intake = self._body
@@ -363,7 +361,7 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = ending(request.minor, self._keep_alive)
+        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
         self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account(self, head.status, "")
@@ -426,11 +424,9 @@ class ClientConnection:
     def _body_is_here(self, head: RequestHead) -> bool:
         if self._body is not None:
             return False
-        rest = self._rest
         if not head.has_body:
-            if rest:
-                self._ahead, self._rest = rest, b""
             return True
+        rest = self._rest
         if not rest:
             # Either `open_body` took it whole, or nothing of it has come.
             return self.bytes_in > 0 or head.content_length == 0

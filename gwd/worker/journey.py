@@ -70,7 +70,9 @@ class Journey:
 
     def begin(self, client: ClientConnection, head: RequestHead) -> None:
         tables = client.tables
-        self._introduce(client, head, tables)
+        client.request_id = self._identity.next()
+        if client.peer.trusted:
+            self._believe(client, head, tables)
         if head.path == tables.snapshot.server.ready_path:
             self._tell_ready(client)
             return
@@ -115,15 +117,13 @@ class Journey:
 
     # shed
 
-    def _introduce(self, client: ClientConnection, head: RequestHead, tables: Tables) -> None:
-        """Find out who asks, and give the request its id."""
-        client.request_id = self._identity.next()
-        if client.peer.trusted:
-            address = client_address(client.peer.ip, head, tables.trusted)
-            if address != client.peer.ip:
-                client.visitor = tables.visitor(address)
-            if head.request_id is not None:
-                client.request_id = head.request_id.decode("ascii")
+    def _believe(self, client: ClientConnection, head: RequestHead, tables: Tables) -> None:
+        """Let a trusted proxy say who asks, and by which id."""
+        address = client_address(client.peer.ip, head, tables.trusted)
+        if address != client.peer.ip:
+            client.visitor = tables.visitor(address)
+        if head.request_id is not None:
+            client.request_id = head.request_id.decode("ascii")
 
     def _shed(self, client: ClientConnection, refusal: Refusal | None) -> bool:
         """Whether the visitor ends here: `refusal` is what its address has met already."""
@@ -153,10 +153,8 @@ class Journey:
         body, whole = b"", True
         path = head.path
         try:
-            if head.content_length >= 0 or head.chunked:
+            if head.has_body:
                 body, whole = client.open_body(route.max_body)
-            else:
-                client.no_body()
             if route.rewrite is not None:
                 path = route.rewrite(path, captures)
         except Refusal as refusal:

@@ -124,6 +124,8 @@ class Worker:
             self.loop.run_forever()
         finally:
             self.clock.stop()
+            for upstream in self.upstreams.values():
+                upstream.publish()
             self._log.close()
             self.loop.close()
         return 0

@@ -17,9 +17,11 @@ class Endpoint:
     def __init__(self, name: str, weight: int = 1, load: int = 0, up: bool = True) -> None:
         self.name, self.weight, self.load, self.up = name, weight, load, up
 
+    @property
     def in_flight(self) -> int:
         return self.load
 
+    @property
     def usable(self) -> bool:
         return self.up
 
