@@ -1,0 +1,1 @@
+"""What the limiter and the bans do, shown on real processes: how exact, how dear, how firm."""
