@@ -90,8 +90,12 @@ class Gateway:
         times = psutil.Process(self.daemon.pid).cpu_times()
         return spent + float(times.children_user + times.children_system)
 
+    def shared_memory(self) -> float:
+        """MiB that the segment takes, whoever has touched them."""
+        return os.fstat(self.segment.fd).st_blocks * 512 / 2**20
+
     def memory(self) -> float:
-        """MiB of the whole tree: what it shares is counted once."""
+        """MiB of the whole tree: what it shares is counted once, of the segment what it touched."""
         spent = 0
         for process in self.running.tree():
             with suppress(psutil.NoSuchProcess):

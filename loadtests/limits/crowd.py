@@ -1,0 +1,40 @@
+"""A million addresses in a running gateway's table, as if each had been there once.
+
+They are judged by the gateway's own `Shed`, from its own config, on its segment opened for writing,
+in a column that nobody has: the last one, which the supervisor gives out only when all others are
+taken, here never. It is not marked as a process's, so nobody takes its owner for a worker, and as
+no column that high was ever given out, nobody reads its cells: what the rows hold (marks, starts,
+addresses) is what a crowd leaves that has stopped asking.
+"""
+
+from __future__ import annotations
+
+import time
+
+from gwd.config.load import load
+from gwd.policies.shed import Shed, Visitor
+from gwd.segment.layout import HEAD_COLUMNS_USED
+from gwd.segment.processes import EVICTED, TRACKED, ProcessTable
+from loadtests.limits.gateway import Gateway
+
+
+def fill(gateway: Gateway, wanted: int) -> tuple[int, int]:
+    """Visit from 10.0.0.0 on, the last one first, until `wanted` addresses are tracked, or 2^21
+    came. Returns (tracked, came)."""
+    limits = load(str(gateway.config), {}).snapshot.limits
+    with gateway.writable() as segment:
+        column = segment.sizes.columns - 1
+        if segment.words[HEAD_COLUMNS_USED] > column:
+            raise RuntimeError("the last column is in use")
+        shed = Shed(limits, segment, column)
+        table = ProcessTable(segment)
+        tracked, evicted = table.cell(column, TRACKED), table.cell(column, EVICTED)
+        words = segment.words
+        number = 1 << 21
+        while words[tracked] - words[evicted] < wanted and number:
+            for _ in range(min(1000, number)):
+                number -= 1
+                key = (0x0A000000 + number).to_bytes(4, "big")
+                visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
+                shed(visitor, time.monotonic_ns() // 1000, False)
+        return words[tracked] - words[evicted], (1 << 21) - number

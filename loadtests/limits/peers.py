@@ -1,0 +1,90 @@
+"""nginx and HAProxy, with and without a limit per address, one worker each, before one service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadtests.compare.peers import Running, free_port
+
+_NGINX = """
+worker_processes 1; daemon off; pid {room}/pid; error_log {room}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  client_body_temp_path {room}/1; proxy_temp_path {room}/2; fastcgi_temp_path {room}/3;
+  uwsgi_temp_path {room}/4; scgi_temp_path {room}/5; keepalive_requests 100000000;
+  {http}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{ {location} }}
+  }}
+}}
+"""
+_PASS = """
+      proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto http; proxy_set_header X-Request-Id $request_id;
+"""
+_HAPROXY = """
+global
+  nbthread 1
+  maxconn 4000
+  log stdout format raw local0 info
+defaults
+  mode http
+  log global
+  option httplog
+  option forwardfor
+  http-reuse always
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend front
+  bind 127.0.0.1:{port}
+{limit}
+  unique-id-format %{{+X}}o%ci:%cp_%rt:%pid
+  http-request set-header X-Request-Id %[unique-id]
+  http-request set-header X-Forwarded-Proto http
+  default_backend service
+backend service
+  server one 127.0.0.1:{upstream} pool-max-conn 256
+"""
+_STICK = """
+  stick-table type ip size 1m expire 60s store http_req_rate(1s)
+  http-request track-sc0 src
+  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1000000 }
+"""
+
+
+def start_service(room: Path) -> Running:
+    """What stands behind all of them: nginx with a small answer."""
+    return _start_nginx(room, "access_log off;", "return 200 'hello';")
+
+
+def start_nginx(room: Path, upstream: int, *, limit: bool) -> Running:
+    http = (
+        f"access_log {room}/access.log combined buffer=32k flush=1s;"
+        f" upstream service {{ server 127.0.0.1:{upstream}; keepalive 256; }}"
+    )
+    location = _PASS
+    if limit:
+        http += " limit_req_zone $binary_remote_addr zone=ip:10m rate=1000000r/s;"
+        location = "limit_req zone=ip burst=100000 nodelay;" + location
+    return _start_nginx(room, http, location)
+
+
+def _start_nginx(room: Path, http: str, location: str) -> Running:
+    room.mkdir(parents=True)
+    room.chmod(0o755)
+    port = free_port()
+    path = room / "nginx.conf"
+    path.write_text(_NGINX.format(room=room, port=port, http=http, location=location))
+    return Running(room, ["nginx", "-p", str(room), "-c", str(path)], port)
+
+
+def start_haproxy(room: Path, upstream: int, *, limit: bool) -> Running:
+    room.mkdir(parents=True)
+    port = free_port()
+    path = room / "haproxy.cfg"
+    text = _HAPROXY.format(port=port, upstream=upstream, limit=_STICK if limit else "")
+    path.write_text(text)
+    return Running(room, ["haproxy", "-db", "-f", str(path)], port)
