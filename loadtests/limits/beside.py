@@ -29,9 +29,7 @@ class Beside(Generic[T]):
     Used in a `with`, it is killed at the end of the block if nobody waited for it.
     """
 
-    def __init__(
-        self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs
-    ) -> None:
+    def __init__(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> None:
         self._mine, theirs = _CONTEXT.Pipe(duplex=False)
         self._process = _CONTEXT.Process(
             target=_run, args=(theirs, function, arguments, named), daemon=False

@@ -131,9 +131,7 @@ def _start(stack: ExitStack, room: Path, table: Show, tracked: int) -> list[Subj
         for limit, text in ((False, "no limit"), (True, what)):
             peer = start(room / f"cost-{name}-{limit}", service.port, limit=limit)
             stack.callback(peer.stop)
-            subjects.append(
-                Subject(f"{name}, {text}", peer.port, peer.cpu, _mib(peer))
-            )
+            subjects.append(Subject(f"{name}, {text}", peer.port, peer.cpu, _mib(peer)))
     return subjects
 
 

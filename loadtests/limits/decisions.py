@@ -1,4 +1,4 @@
-"""The decision alone: `Limiter.admit`, and a token bucket in Redis, by the CPU that both ends spend.
+"""The decision alone: `Limiter.admit`, and a token bucket in Redis, by the CPU of both ends.
 
 Redis is asked as a gateway in Python would ask it: over a Unix socket, which is cheaper than TCP,
 by a protocol on uvloop that speaks RESP itself, with a script that is loaded once (EVALSHA). One

@@ -6,6 +6,7 @@ leaves no TIME_WAIT behind and does not run out of ports.
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import struct
@@ -90,9 +91,7 @@ def speak_for(
 
 def _spoken(number: int) -> bytes:
     client = socket.inet_ntoa((0x0A000000 + number).to_bytes(4, "big"))
-    return (
-        f"GET /hello HTTP/1.1\r\nHost: gw.test\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
-    )
+    return f"GET /hello HTTP/1.1\r\nHost: gw.test\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
 
 
 def _take_answers(speaker: _Speaker, told: Counter[str]) -> int:
@@ -169,8 +168,9 @@ def connect(
 def _look(made: socket.socket, mask: int, request: bytes) -> str:
     try:
         if mask & selectors.EVENT_WRITE:
-            if made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                return "refused"
+            failed = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failed:
+                return "refused" if failed == errno.ECONNREFUSED else "reset"
             if not request:
                 return "opened"
             made.send(request)

@@ -9,11 +9,12 @@ Each connection has one request in flight and is opened anew when it ends.
 from __future__ import annotations
 
 import heapq
+import math
 import selectors
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 GRACE = 2.0
@@ -92,7 +93,9 @@ class _Pacer:
         self._closed: list[tuple[float, int, _Connection]] = []
         self.told = Told()
 
-    def run(self, rate: float, seconds: float, request: bytes) -> Told:
+    def run(
+        self, rate: float, seconds: float, request: bytes, going: Callable[[], bool] | None
+    ) -> Told:
         told = self.told
         for connection in self._all:
             self._open(connection)
@@ -102,15 +105,18 @@ class _Pacer:
         last = begin
         while True:
             now = time.monotonic()
+            if going is not None and now < begin + seconds and not going():
+                seconds = now - begin
+                told.wanted = min(told.wanted, math.ceil(rate * seconds))
             while self._closed and self._closed[0][0] <= now:
                 self._open(heapq.heappop(self._closed)[2])
-            while self._idle and told.offered < told.wanted and now < begin + seconds:
+            while self._idle and told.offered < told.wanted and now <= begin + seconds:
                 due = begin + told.offered / rate
                 if due > now:
                     break
                 self._send(self._idle.popleft(), due, request)
                 last = now
-            over = told.offered == told.wanted or now >= begin + seconds
+            over = told.offered >= told.wanted or now >= begin + seconds
             if over and not any(c.due for c in self._all):
                 break
             if now > begin + seconds + GRACE:
@@ -212,8 +218,9 @@ def pace(
     *,
     connections: int = 1,
     fields: str = "",
+    going: Callable[[], bool] | None = None,
 ) -> Told:
-    """Ask `address` `rate` times a second for `seconds`, over so many `connections`, which come
-    from `sources` in turn."""
+    """Ask `address` `rate` times a second for `seconds`, or until not `going()`, over so many
+    `connections`, which come from `sources` in turn."""
     request = f"GET /hello HTTP/1.1\r\nHost: gw.test\r\n{fields}\r\n".encode()
-    return _Pacer(address, sources, connections).run(rate, seconds, request)
+    return _Pacer(address, sources, connections).run(rate, seconds, request, going)

@@ -37,9 +37,7 @@ class Load:
     broken: str
 
 
-def run(
-    script: str, port: int, seconds: float, room: Path, *, connections: int = 64
-) -> Load:
+def run(script: str, port: int, seconds: float, room: Path, *, connections: int = 64) -> Load:
     """Raises RuntimeError if wrk says nothing that can be read."""
     path = room / "wrk.lua"
     path.write_text(script)
