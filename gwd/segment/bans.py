@@ -19,6 +19,8 @@ Invariants:
 
 - Changes are made under one POSIX lock, which dies with its holder; the mark is cleared first and
   written last. So a holder killed at any instant leaves a free row, or a ban that stands.
+- A reader takes nothing for a ban that it did not see twice: a row that is given away clears its
+  mark first, so nobody is ever banned by another's time.
 - The sequence is odd while a change is made, and even, and higher, when it is done. Who has looked
   at an even one need not look again while it is the same. A killed holder leaves it odd: then
   everybody looks each time, until the next change. Nothing is repaired.
@@ -42,6 +44,8 @@ RATE, BY_HAND = 1, 2
 """What for: too many refused requests; an operator's word."""
 MOST_WEIGHT = (1 << 32) - 1
 _PEER = 1 << 8
+LOOKS = 16
+"""At a row that changes while it is read: a change takes less than a look."""
 
 # What the supervisor says about the kernel's filter.
 FILTER_OFF, FILTER_ON, FILTER_FAILED = 0, 1, 2
@@ -103,10 +107,11 @@ class Bans:
         """When the ban of `key` ends (monotonic µs); 0 if it is not banned at `now_us`."""
         if not self.sequence:
             return 0
-        row = self._find(*self._place(key))
+        bucket, mark = self._place(key)
+        row = self._find(bucket, mark)
         if row < 0:
             return 0
-        until = self._words[row + layout.BAN_UNTIL]
+        until = self._steady(row, mark)
         return until if until > now_us else 0
 
     def ban(
@@ -181,9 +186,10 @@ class Bans:
         for number, until in enumerate(until_column):
             if until > now_us:
                 row = rows.row(number)
-                mark, until, start, kind, high, low, why, sequence = words[
-                    row : row + BAN_WIDTH
-                ].tolist()
+                found = self._whole(row)
+                if found is None:
+                    continue  # changes now: who looks at the next change will see it
+                mark, until, start, kind, high, low, why, sequence = found
                 if mark and until > now_us and sequence > since:
                     address = high.to_bytes(8, "big") + low.to_bytes(8, "big")
                     yield Ban(
@@ -230,6 +236,32 @@ class Bans:
         digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"ban").digest()
         mark = int.from_bytes(digest[:8], "big") or 1
         return int.from_bytes(digest[8:], "big") % (self._rows.rows // WAYS), mark
+
+    def _steady(self, row: int, mark: int) -> int:
+        """Until when the row at word `row` bans, as long as it is `mark`'s; else 0.
+
+        Another may take it between two looks. It clears the mark first, so a time that stood there
+        before and after the mark was seen is `mark`'s own.
+        """
+        words = self._words
+        for _ in range(LOOKS):
+            until = words[row + layout.BAN_UNTIL]
+            if words[row + layout.BAN_MARK] != mark:
+                return 0
+            if words[row + layout.BAN_UNTIL] == until:
+                return until
+        return 0
+
+    def _whole(self, row: int) -> list[int] | None:
+        """The words of the row at word `row`, read the same twice; None if they keep changing."""
+        words = self._words
+        found = words[row : row + BAN_WIDTH].tolist()
+        for _ in range(LOOKS):
+            again = words[row : row + BAN_WIDTH].tolist()
+            if again == found:
+                return found
+            found = again
+        return None
 
     def _find(self, bucket: int, mark: int) -> int:
         """The word at which the row with `mark` begins, -1 if there is none."""
