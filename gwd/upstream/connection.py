@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
@@ -50,6 +51,7 @@ class Connection:
         "_clock",
         "_interim",
         "_keep",
+        "_readable",
         "_reader",
         "_transport",
         "deadline",
@@ -75,6 +77,8 @@ class Connection:
         self._body: LengthBody | ChunkedBody | UntilCloseBody | None = None
         self._interim = 0
         self._keep = False
+        self._readable: select.poll | None = None
+        """Made when it is first needed."""
         self._transport: asyncio.Transport | None = None
 
     # what its endpoint and its exchange do with it
@@ -110,21 +114,13 @@ class Connection:
     def looks_alive(self) -> bool:
         """Whether the peer has neither closed nor spoken, as far as the kernel knows by now."""
         assert self._transport is not None
-        sock = self._transport.get_extra_info("socket")
-        try:
-            fd = sock.fileno()
-            probe = socket.socket(fileno=fd)
-        except OSError:
-            return False
-        try:
-            probe.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            probe.detach()
-        return False
+        if not self.open or self._transport.is_closing():
+            return False  # its number may be another's by now
+        if self._readable is None:
+            sock = self._transport.get_extra_info("socket")
+            self._readable = select.poll()
+            self._readable.register(sock.fileno(), select.POLLIN)
+        return not self._readable.poll(0)
 
     def close(self) -> None:
         """End it in good order: it is idle, or its answer is complete."""

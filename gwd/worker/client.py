@@ -268,6 +268,9 @@ class ClientConnection:
         if body is None:
             return b"", True
         rest, self._rest = self._rest, b""
+        if self.head.content_length == len(rest):
+            self.bytes_in = len(rest)
+            return rest, True
         payload = body.feed(rest) if rest else b""
         self.bytes_in = len(payload)
         if body.done:
