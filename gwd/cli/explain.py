@@ -163,6 +163,10 @@ def _said(refusal: Refusal) -> str:
     return f"{refusal.status} {refusal.reason}: {refusal.detail}"
 
 
+def _for_others(refusal: Refusal) -> str:
+    return f"{_said(refusal).rstrip('.')}; the rest is what others meet"
+
+
 def _winner(snapshot: Snapshot, route: Route) -> Iterator[str]:
     from gwd.routing.explain import describe
 
@@ -191,7 +195,7 @@ def _address(snapshot: Snapshot, head: RequestHead, ip: str | None) -> Iterator[
     through = f", through the trusted proxy {ip}" if client != ip else ""
     refusal = Access(snapshot.limits.allow, snapshot.limits.deny).judge(client)
     if refusal is not None:
-        yield f"from   {client}{through}: {_said(refusal)}; the rest is what others meet"
+        yield f"from   {client}{through}: {_for_others(refusal)}"
     elif through:
         yield f"from   {client}{through}"
 
@@ -237,7 +241,7 @@ def _verdicts(
         if isinstance(policy, Access) and visitor is not None:
             refusal = policy(request)
             if refusal is not None:
-                yield f"       {visitor.ip}: {_said(refusal)}; the rest is what others meet"
+                yield f"       {visitor.ip}: {_for_others(refusal)}"
     if head.authorization is not None and (route.auth or route.scopes):
         others = (policy for policy in policies if not isinstance(policy, Access))
         refusal = next(filter(None, (policy(request) for policy in others)), None)
