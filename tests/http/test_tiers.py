@@ -7,6 +7,7 @@ remember much are fed real heads and mutations of them, and must come to the sam
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -203,3 +204,102 @@ def test_response_readers_that_remember_agree_with_h11() -> None:
         _confirm(head[: end + 4], found.interim)  # raises if h11 does not take it
         accepted += 1
     assert accepted > 2_000
+
+
+VALUES = [
+    *(
+        b"session=1; theme=dark",
+        b"",
+        b" ",
+        b"x ",
+        b" x",
+        b"\tx",
+        b"x\t y",
+        b"caf\xc3\xa9",
+        b"a\x00b",
+    ),
+    *(b"x\r\nHost: other", b"x\r\n folded", b"x\n", b"\x7f", b"12", b"0", b"-1", b"5, 5", b"+5"),
+    *(b"Bearer a.b.c", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", b"00-bad", b"1.2.3.4"),
+    *(b"good-id_1.2", b"bad id", b"x" * 600, b'"etag"', b"chunked", b"close", b"close, cookie"),
+]
+NAMES = [
+    *(b"Cookie", b"If-None-Match", b"Referer", b"Content-Length", b"Authorization", b"traceparent"),
+    *(b"X-Request-Id", b"X-Forwarded-For", b"tracestate", b"X-User-Id", b"cookie", b"Range"),
+    *(b"X-Api-Key", b"Connection", b"Host", b"User-Agent", b"X_Cookie", b"Transfer-Encoding"),
+]
+TARGETS = [
+    b"/",
+    b"/items/42",
+    b"/a?b=c",
+    b"/a/../b",
+    b"/%41",
+    b"//x",
+    b"/a%2fb",
+    b"http://h/x",
+    b"*",
+]
+
+
+def test_a_connection_whose_clients_change_one_or_two_values_is_read_as_by_the_authority() -> None:
+    chance = random.Random(7)
+    shared = policy()
+    accepted = repeated = 0
+    for _ in range(1_500):
+        reader = RequestReader(shared)
+        names = [b"Host", *chance.sample(NAMES, chance.randint(1, 4))]
+        values = [b"api.example.com", *(chance.choice(VALUES) for _ in names[1:])]
+        if chance.random() < 0.1:
+            names = [b"Host", b"Expect", b"Content-Length"]
+            values = [b"api.example.com", b"100-continue", b"12"]
+        method = chance.choice((b"GET", b"GET", b"GET", b"POST", b"OPTIONS", b"get"))
+        for _ in range(12):
+            if chance.random() < 0.8:  # the last one, mostly: what the fastest tier waits for
+                place = -1 if chance.random() < 0.7 else chance.randrange(len(names))
+                values[place] = b"%d" % chance.randrange(99)
+                if chance.random() < 0.5:
+                    values[place] = chance.choice(VALUES)
+            if chance.random() < 0.05:
+                names[-1] = chance.choice(NAMES)
+            version = b"1.0" if chance.random() < 0.05 else b"1.1"
+            target = b"/items/%d" % chance.randrange(99)
+            if chance.random() < 0.2:
+                target = chance.choice(TARGETS)
+            line = b"%b %b HTTP/%b" % (method, target, version)
+            fields = [b"%b: %b" % pair for pair in zip(names, values, strict=True)]
+            head = b"\r\n".join((line, *fields, b"", b""))
+            expected = by_authority(head, policy()) if head.count(b"\r\n\r\n") == 1 else None
+            last = reader._last
+            repeated += last.again(head + b"rest", shared) is not None
+            try:
+                result: object = outcome(reader.feed(head + b"rest"))
+            except Refusal:
+                result = "refused"
+            if expected is not None:
+                assert result == expected, head
+            if result == "refused":
+                reader = RequestReader(shared)
+            elif expected is not None:
+                assert reader.rest == b"rest"
+                accepted += 1
+    assert accepted > 5_000
+    assert repeated > 1_000
+
+
+@pytest.mark.parametrize("fault", ["value", "shape", "put", "kind"])
+def test_the_comparison_catches_a_tier_that_is_too_lax(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted faults: each must make one of the comparisons above fail."""
+    if fault == "value":  # a loose line with anything in it
+        lax = re.compile(rb"([^:]+): ([^\r]*)").fullmatch
+        monkeypatch.setattr("gwd.http.recall.match_loose", lax)
+        monkeypatch.setattr("gwd.http.last_head.match_loose", lax)
+    elif fault == "shape":  # a shape whatever Connection takes away
+        monkeypatch.setattr("gwd.http.recall._CONDITIONAL", frozenset())
+    elif fault == "put":  # the value of another request
+        monkeypatch.setattr("gwd.http.last_head.put", lambda field, head: None)
+    else:  # a value that means something taken for one that does not
+        monkeypatch.setattr("gwd.http.recall._VALUED", frozenset())
+        monkeypatch.setattr("gwd.http.recall._LOOSE", frozenset(range(14)))
+    with pytest.raises(AssertionError):
+        test_a_connection_whose_clients_change_one_or_two_values_is_read_as_by_the_authority()
