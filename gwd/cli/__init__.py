@@ -38,6 +38,9 @@ COMMANDS: dict[str, Row] = {
     "stop": Row("Run", "Stop the running gateway gracefully."),
     "status": Row("Watch", "What the running gateway does, once."),
     "health": Row("Watch", "Exit 0 when the running gateway is ready."),
+    "bans": Row("Watch", "Who is shut out, why, and for how long yet."),
+    "ban": Row("Operate", "Shut an address out."),
+    "unban": Row("Operate", "Let an address in again."),
 }
 
 GROUPS = ("Try", "Configure", "Run", "Watch", "Operate")

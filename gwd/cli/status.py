@@ -54,11 +54,11 @@ def gather(daemon: Daemon) -> dict[str, Any]:
     """Everything about `daemon` as plain values; durations in seconds."""
     import gwd
     from gwd.segment.board import NONE, OK, REFUSED, RUNNING
-    from gwd.segment.processes import LIMITED, LOG_DROPPED, ProcessTable
+    from gwd.segment.processes import LOG_DROPPED, ProcessTable
 
     now_ns = time.monotonic_ns()
     board = daemon.board.read()
-    table = ProcessTable(daemon.segment)
+    process_table = ProcessTable(daemon.segment)
     states = {NONE: "none", RUNNING: "running", OK: "ok", REFUSED: "refused"}
     routes = _routes(daemon)
     upstreams = _upstreams(daemon, now_ns)
@@ -77,9 +77,9 @@ def gather(daemon: Daemon) -> dict[str, Any]:
             "message": board.message if board.state in (OK, REFUSED) else "",
         },
         "workers_wanted": daemon.found.workers,
-        "processes": _processes(table, now_ns),
-        "limited": table.total(LIMITED),
-        "log_lines_dropped": table.total(LOG_DROPPED),
+        "processes": _processes(process_table, now_ns),
+        "limits": _limits(daemon, process_table),
+        "log_lines_dropped": process_table.total(LOG_DROPPED),
         "upstreams": upstreams,
         "routes": routes,
         "total": {
@@ -88,8 +88,36 @@ def gather(daemon: Daemon) -> dict[str, Any]:
                 name: sum(route["by_class"][name] for route in routes) for name in _CLASSES
             },
             "in_flight": sum(row["in_flight"] for row in upstreams),
-            "connections": table.connections(),
+            "connections": process_table.connections(),
         },
+    }
+
+
+_COUNTS = ("allowed", "limited", "banned", "evicted", "coarse", "tracked", "uncounted", "bans_made")
+"""What limits and bans came to, cumulative: requests admitted and refused, connections and requests
+turned away for a ban, rows given away, requests counted with their neighbours, rows made, requests
+that nobody could count, bans made for too many refusals."""
+
+
+def _count_cells() -> dict[str, int]:
+    from gwd.segment import processes as cells
+
+    numbers = (
+        *(cells.ALLOWED, cells.LIMITED, cells.BANNED, cells.EVICTED, cells.COARSE),
+        *(cells.TRACKED, cells.UNCOUNTED, cells.BANS_MADE),
+    )
+    return dict(zip(_COUNTS, numbers, strict=True))
+
+
+def _limits(daemon: Daemon, processes: Any) -> dict[str, Any]:
+    from gwd.cli.shut_out import kernel_says, now_us
+    from gwd.segment.bans import Bans
+
+    bans = Bans(daemon.segment)
+    return {
+        **{name: processes.total(cell) for name, cell in _count_cells().items()},
+        "bans_running": len(bans.running(now_us())),
+        "bans_enforced_by": kernel_says(bans.filter()),
     }
 
 
@@ -117,6 +145,9 @@ def _processes(table: Any, now_ns: int) -> list[dict[str, Any]]:
                 "uptime": round((now_ns - row.started_ns) / 1e9, 1),
                 "connections": row.connections,
                 "generation": row.generation,
+                "limits": {
+                    name: table.count(row.column, cell) for name, cell in _count_cells().items()
+                },
             }
         )
     return sorted(found, key=lambda process: (process["role"] != "worker", process["slot"]))
@@ -197,7 +228,7 @@ def render(found: Mapping[str, Any]) -> str:
     config = found["config"]
     loaded = time.strftime("%H:%M", time.localtime(config["loaded_at"]))
     reload = found["reload"]["result"]
-    total = found["total"]
+    total, limits = found["total"], found["limits"]
     lines = [
         f"gwd {found['version']}  up {span(found['uptime'])}  "
         f"config {config['digest']} loaded {loaded}"
@@ -205,16 +236,21 @@ def render(found: Mapping[str, Any]) -> str:
         + f"  workers {ready}/{found['workers_wanted']}",
         "listening on " + "  ".join(found["addresses"]),
         f"total {total['requests']} requests  {_shares(total)}in flight {total['in_flight']}  "
-        f"connections {total['connections']}  limited {found['limited']}",
+        f"connections {total['connections']}",
+        f"limits: allowed {limits['allowed']}  limited {limits['limited']}  "
+        f"banned {limits['bans_running']}, turned away {limits['banned']}  "
+        f"bans: {limits['bans_enforced_by']}",
+        f"tracked {limits['tracked']} addresses, given up {limits['evicted']}, counted with "
+        f"neighbours {limits['coarse']}, uncounted {limits['uncounted']}",
     ]
     if found["log_lines_dropped"]:
         lines.append(f"access-log lines dropped {found['log_lines_dropped']}")
     if reload == "refused":
         lines += [f"  {line}" for line in found["reload"]["message"].splitlines()]
-    lines += ["", *_table(_PROCESS_COLUMNS, map(_process_cells, found["processes"]))]
+    lines += ["", *table(_PROCESS_COLUMNS, map(_process_cells, found["processes"]))]
     if found["upstreams"]:
-        lines += ["", *_table(_UPSTREAM_COLUMNS, map(_upstream_cells, found["upstreams"]))]
-    lines += ["", *_table(_ROUTE_COLUMNS, map(_route_cells, found["routes"]))]
+        lines += ["", *table(_UPSTREAM_COLUMNS, map(_upstream_cells, found["upstreams"]))]
+    lines += ["", *table(_ROUTE_COLUMNS, map(_route_cells, found["routes"]))]
     return "\n".join(lines)
 
 
@@ -230,6 +266,7 @@ def _shares(total: Mapping[str, Any]) -> str:
 
 
 _PROCESS_COLUMNS = ["PROCESS", "PID", "STATE", "HEARTBEAT", "UP", "CONNECTIONS", "CONFIG"]
+_PROCESS_COLUMNS += ["ALLOWED", "LIMITED", "BANNED"]
 _UPSTREAM_COLUMNS = ["UPSTREAM", "ENDPOINT", "STATE", "SINCE", "IN FLIGHT", "REQUESTS"]
 _UPSTREAM_COLUMNS += ["FAILED", "EWMA"]
 _ROUTE_COLUMNS = ["ROUTE", "REQUESTS", "2XX", "3XX", "4XX", "5XX", "P50", "P99"]
@@ -246,6 +283,7 @@ def _process_cells(row: Mapping[str, Any]) -> list[str]:
         span(row["uptime"]),
         str(row["connections"]),
         f"#{row['generation']}",
+        *(str(row["limits"][name]) for name in ("allowed", "limited", "banned")),
     ]
 
 
@@ -272,7 +310,8 @@ def _route_cells(row: Mapping[str, Any]) -> list[str]:
     return [name, str(row["requests"]), *counts, duration(row["p50"]), duration(row["p99"])]
 
 
-def _table(columns: list[str], rows: Any) -> list[str]:
+def table(columns: list[str], rows: Any) -> list[str]:
+    """Lines of aligned columns."""
     cells = [columns, *rows]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     return [

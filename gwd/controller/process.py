@@ -1,4 +1,5 @@
-"""The controller's process: one event loop that runs the checks and obeys the supervisor.
+"""The controller's process: one event loop that runs the checks, watches the bans and obeys the
+supervisor.
 
 Strategy. It is the `Actor` of its control channel. `prepare` makes the plan of the new config,
 which can fail only if the segment does not know an endpoint; `commit` lets the running checks
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 
 from gwd.config.snapshot import Snapshot
+from gwd.controller.bans import BanWatch
 from gwd.controller.checks import Change, Checks, Plan, plan
 from gwd.process.child import Child
 from gwd.process.control import Control
@@ -37,9 +39,13 @@ class Controller:
         self._plan = plan(child.snapshot, self._table.find)
         self._checks = Checks(self._loop, self._table, _changed, self._broken)
         self._control = Control(self._loop, child, self)
+        self._bans = BanWatch(self._loop, child.segment, self._control.tell, LOG)
+        self._bans.configure(child.snapshot)
+        self._following: Snapshot | None = None
 
     def run(self) -> int:
         self._checks.replace(self._plan)
+        self._bans.start()
         self._loop.call_soon(self._control.ready)
         try:
             self._loop.run_forever()
@@ -55,15 +61,19 @@ class Controller:
 
     def prepare(self, snapshot: Snapshot, generation: int) -> Iterator[None]:
         self._next = plan(snapshot, self._table.find)
+        self._following = snapshot
         yield
 
     def commit(self) -> None:
         assert self._next is not None
         self._plan, self._next = self._next, None
         self._checks.replace(self._plan)
+        assert self._following is not None
+        self._bans.configure(self._following)
+        self._following = None
 
     def abort(self) -> None:
-        self._next = None
+        self._next = self._following = None
 
     def drain(self, grace: float) -> None:
         self._control.drained()

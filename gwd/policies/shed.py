@@ -29,6 +29,8 @@ from gwd.segment.strikes import Strikes
 ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
 WINDOW_US = 10_000_000
 """In which `limits.ban.after` seconds' worth of refusals are too many."""
+LEAST = 3
+"""Refusals that make a ban, where the rate is so slow that its worth would be fewer."""
 DEFAULT_ACTION = "drop"
 """For bans by hand, where the config says nothing of bans."""
 
@@ -104,7 +106,7 @@ class Shed:
             "per-ip", rate.per_second, rate.burst, "Too many requests from this address."
         )
         if limits.ban is not None and not self._observe:
-            self._most = max(1, math.ceil(limits.ban.after * rate.per_second))
+            self._most = max(LEAST, math.ceil(limits.ban.after * rate.per_second))
             self._for = round(limits.ban.for_ * 1e6)
             self._strikes = Strikes(
                 segment, column, self._most, WINDOW_US, ipv6_prefix=per_ip.ipv6_prefix
@@ -160,6 +162,8 @@ class Shed:
         )
         if made:
             self._words[self._bans_made] += 1
+            if self._strikes is not None:
+                self._strikes.forget(visitor.key, now_us)
             visitor.banned_until, visitor.seen = until, -1
 
     def _refuse_banned(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal:

@@ -3,8 +3,8 @@
 Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole or not at all: a
 msgpack map of at most 64 KiB with an "op", sometimes with one fd beside it. The supervisor speaks
 `prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child
-answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `retiring`, `drained`. Packets keep
-their order, so an abort can never overtake its prepare.
+answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `retiring`, `drained`, and the
+controller says `ban_filter`. Packets keep their order, so an abort can never overtake its prepare.
 
 Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
 generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is
@@ -30,7 +30,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import msgpack
@@ -122,6 +122,20 @@ class Control:
         """Everything this child had in flight is done; it is about to stop its loop."""
         self._send({"op": "drained"})
 
+    def tell(self, message: dict[str, object]) -> None:
+        """Say something else that only this kind of child says."""
+        self._send(message)
+
+    def tell(self, message: dict[str, Any]) -> bool:
+        """Tell the supervisor something that is not about this child; at most MAX_MESSAGE packed.
+
+        False if it does not read just now, and nothing was said: say later what is true then.
+        """
+        if self._unsent or self._channel is None:
+            return False
+        self._send(message)
+        return True
+
     # --- the channel -------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
@@ -168,7 +182,7 @@ class Control:
             case unknown:
                 raise ValueError(f"the supervisor said {unknown!r}")
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: Mapping[str, Any]) -> None:
         self._unsent.append(msgpack.packb(message))
         self._flush()
 

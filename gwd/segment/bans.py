@@ -176,6 +176,11 @@ class Bans:
         finally:
             unlock(self._fd, self._lock_byte)
 
+    def was_lifted(self, key: bytes) -> bool:
+        """Whether the last ban of `key` was lifted; False as well once its row has another's."""
+        row = self._find(*self._place(key))
+        return row >= 0 and not self._words[row + layout.BAN_UNTIL]
+
     def running(self, now_us: int, since: int = 0) -> list[Ban]:
         """The bans that run at `now_us` and were made or renewed after the change `since`."""
         return list(self._running(now_us, since)) if self.sequence else []

@@ -143,6 +143,10 @@ class ProcessTable:
         """The word of a process's cumulative count."""
         return self._rows.row(column) + cell
 
+    def count(self, column: int, cell: int) -> int:
+        """A cumulative count of the processes that had `column`."""
+        return self._words[self._rows.row(column) + cell]
+
     def _connection_cells(self) -> tuple[int, ...]:
         start = self._live.start
         now = self._words[start : start + self._live.rows].tolist()

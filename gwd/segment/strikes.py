@@ -59,3 +59,10 @@ class Strikes:
         cell = words[own]
         words[own] = cell + 1 if 0 <= cell - base < COUNT_MASK else base + 1
         return self._rows.count(cells, start)
+
+    def forget(self, key: bytes, now_us: int) -> None:
+        """Begin a new window for `key`: what it did until now has been dealt with."""
+        digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"strikes").digest()
+        row = self._rows.find(*self._rows.place(digest))
+        if row is not None:
+            self._words[row[1]] = max(now_us, self._words[row[1]] + 1)

@@ -87,7 +87,8 @@ class Configuration:
         self.board.loaded(self.generation, snapshot.digest)
 
     def begin(self, children: Children, listeners: Listeners, publish: Callable[[], None]) -> None:
-        """From now on there are children to tell. `publish` is called when `workers` changes."""
+        """From now on there are children to tell. `publish` is called when a config comes
+        into force and when `workers` changes."""
         self._children = children
         self._listeners = listeners
         self._publish = publish
@@ -286,6 +287,7 @@ class Configuration:
         self.snapshot, self._snapshot_fd = self._next, self._next_fd
         self._next, self._next_fd = None, -1
         self.generation = self._offered
+        self._publish()
 
     def _grow(self) -> str:
         """Have as many workers as the new config says; what to tell the operator.

@@ -1,8 +1,8 @@
 """A running gateway as the commands see it: by its pid file, its segment and by signals.
 
 Nothing asks the daemon anything, so `gwd status` works when every process of it hangs. The segment
-is opened as /proc/PID/fd/N, which the kernel allows to the same user and to root, and read-only:
-a command can look but not touch.
+is opened as /proc/PID/fd/N, which the kernel allows to the same user and to root, and read-only,
+so that a command can look but not touch; only those that ban and pardon open it for writing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class NoDaemon(Exception):
 class Daemon:
     """One running gateway. Close it, or use it in a `with`."""
 
-    def __init__(self, found: pidfile.Found) -> None:
-        """Raises NoDaemon if its segment cannot be read."""
+    def __init__(self, found: pidfile.Found, *, writable: bool = False) -> None:
+        """Raises NoDaemon if its segment cannot be opened."""
         self.pid = found.pid
         self.found = found
         try:
@@ -41,14 +41,21 @@ class Daemon:
         except ProcessLookupError:
             raise NoDaemon(f"gwd (process {found.pid}) has just ended") from None
         try:
-            self.segment = _attach(found)
+            self.segment = _attach(found, writable)
         except NoDaemon:
             os.close(self._pidfd)
             raise
         self.board = Board(self.segment)
 
     @classmethod
-    def find(cls, admin: str | None, config: str | None, environ: Mapping[str, str]) -> Daemon:
+    def find(
+        cls,
+        admin: str | None,
+        config: str | None,
+        environ: Mapping[str, str],
+        *,
+        writable: bool = False,
+    ) -> Daemon:
         """The gateway whose admin socket `admin` is, or else the one that runs here.
 
         Raises NoDaemon.
@@ -59,7 +66,7 @@ class Daemon:
                 "no running gwd found; if it runs with an admin socket of its own, "
                 "name that by --admin or $GWD_ADMIN"
             )
-        return cls(found)
+        return cls(found, writable=writable)
 
     def __enter__(self) -> Daemon:
         return self
@@ -105,9 +112,10 @@ class Daemon:
         return None
 
 
-def _attach(found: pidfile.Found) -> Segment:
+def _attach(found: pidfile.Found, writable: bool) -> Segment:
+    how = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
     try:
-        fd = os.open(f"/proc/{found.pid}/fd/{found.segment_fd}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{found.pid}/fd/{found.segment_fd}", how)
     except PermissionError:
         raise NoDaemon(
             f"gwd runs as process {found.pid}, but its state may not be read by this user"
@@ -117,7 +125,7 @@ def _attach(found: pidfile.Found) -> Segment:
             f"gwd runs as process {found.pid}, but its state cannot be read: {error.strerror}"
         ) from None
     try:
-        return Segment.attach(fd)
+        return Segment.attach(fd, writable=writable)
     except ValueError as error:
         os.close(fd)
         raise NoDaemon(

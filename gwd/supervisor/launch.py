@@ -114,12 +114,15 @@ def launch(
         started = time.time()
 
         def publish() -> None:
+            limits, server = configuration.snapshot.limits, configuration.snapshot.server
             pidfile.write(
                 pid=os.getpid(),
                 segment_fd=segment.fd,
                 started=started,
                 addresses=listeners.addresses,
                 workers=configuration.workers,
+                ipv6_prefix=64 if limits.per_ip is None else limits.per_ip.ipv6_prefix,
+                never_banned=(*limits.exempt, *server.trusted_proxies),
             )
 
         supervisor = Supervisor(

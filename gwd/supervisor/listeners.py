@@ -15,9 +15,11 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gwd.config.snapshot import Bind
 from gwd.supervisor.portowner import port_owner
+from gwd.supervisor.socket_filter import attach, detach
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn."""
@@ -39,6 +41,7 @@ class Listeners:
         """Bind everything or nothing. Raises BindError."""
         self._targets = [_resolve(bind, binds) for bind in binds]
         self._slots: list[tuple[socket.socket, ...]] = []
+        self._program = b""
         for target in self._targets:
             target.probe()
         try:
@@ -67,6 +70,28 @@ class Listeners:
                 sock.close()
             raise
         self._slots += added
+        if self._program:
+            for sock in (sock for row in added for sock in row):
+                with suppress(OSError):  # who is banned is closed at accept then
+                    attach(sock, self._program)
+
+    def filter(self, program: bytes) -> None:
+        """Have `program` judge the packets of all sockets, present and future; b"" for none.
+
+        Raises OSError if the kernel does not take it; then none of them has a filter.
+        """
+        self._program = program
+        sockets = [sock for row in self._slots for sock in row]
+        try:
+            for sock in sockets if program else ():
+                attach(sock, program)
+        except OSError:
+            self._program = b""
+            raise
+        finally:
+            if not self._program:
+                for sock in sockets:
+                    detach(sock)
 
     def of(self, slot: int) -> tuple[socket.socket, ...]:
         """The sockets of one slot, one per address."""

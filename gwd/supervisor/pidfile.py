@@ -1,10 +1,11 @@
 """`gwd.pid`: how commands find the daemon without talking to it.
 
 The file lies beside the admin socket and holds one JSON object {pid, segment_fd, started,
-addresses, workers}. What makes it true is not its text but its lock: a POSIX record lock over the
-whole file, which the kernel ties to the supervisor's process (children do not inherit it) and
-drops when that ends, however it ends. A file nobody locks is a dead daemon's. A reader asks the
-kernel who holds the lock (F_GETLK) and never takes it, so looking disturbs nobody.
+addresses, workers, ipv6_prefix, never_banned}. What makes it true is not its text but its lock: a
+POSIX record lock over the whole file, which the kernel ties to the supervisor's process (children
+do not inherit it) and drops when that ends, however it ends. A file nobody locks is a dead
+daemon's. A reader asks the kernel who holds the lock (F_GETLK) and never takes it, so looking
+disturbs nobody.
 
 A POSIX lock is lost when its process closes *any* fd of the file: the supervisor opens it once.
 """
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from gwd.config.find import make_runtime_directory, runtime_directories, runtime_directory
 
 NAME = "gwd.pid"
+MOST_NETWORKS = 256
+"""Told of those never banned, so that the file stays short; the workers know them all."""
 _TRIES = 10
 _LONGEST = 1 << 16
 _FLOCK = "hhqqi4x"
@@ -46,6 +49,10 @@ class Found:
     addresses: tuple[str, ...]
     workers: int
     """How many it means to have."""
+    ipv6_prefix: int
+    """IPv6 addresses that share so many bits count as one."""
+    never_banned: tuple[str, ...]
+    """Networks of limits.exempt and server.trusted_proxies, the first `MOST_NETWORKS` of them."""
     path: str
 
 
@@ -76,7 +83,15 @@ class PidFile:
         return self._fd
 
     def write(
-        self, *, pid: int, segment_fd: int, started: float, addresses: Sequence[str], workers: int
+        self,
+        *,
+        pid: int,
+        segment_fd: int,
+        started: float,
+        addresses: Sequence[str],
+        workers: int,
+        ipv6_prefix: int = 64,
+        never_banned: Sequence[str] = (),
     ) -> None:
         """Say how to reach the daemon. May be called again when something has changed."""
         record = {
@@ -85,6 +100,8 @@ class PidFile:
             "started": started,
             "addresses": list(addresses),
             "workers": workers,
+            "ipv6_prefix": ipv6_prefix,
+            "never_banned": list(never_banned[:MOST_NETWORKS]),
         }
         text = json.dumps(record).encode() + b"\n"
         os.pwrite(self._fd, text, 0)
@@ -176,6 +193,8 @@ def _parse(text: bytes, path: str) -> Found | None:
             started=float(record["started"]),
             addresses=tuple(map(str, record["addresses"])),
             workers=int(record["workers"]),
+            ipv6_prefix=int(record["ipv6_prefix"]),
+            never_banned=tuple(map(str, record["never_banned"])),
             path=path,
         )
     except (ValueError, KeyError, TypeError):

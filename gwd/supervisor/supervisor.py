@@ -32,6 +32,7 @@ from typing import Any
 
 from gwd.process.child import CONTROLLER, WORKER, Child
 from gwd.process.events import Log
+from gwd.segment.bans import FILTER_FAILED, FILTER_OFF, FILTER_ON, Bans
 from gwd.segment.memory import Segment
 from gwd.segment.processes import ProcessTable
 from gwd.supervisor.children import ChildProcess, Children, Entry, Seat
@@ -82,6 +83,7 @@ class Supervisor:
         self._configuration = configuration
         self._segment = segment
         self._listeners = listeners
+        self._bans = Bans(segment)
         self._poller = poller
         self._notifier = notifier
         self._log = log
@@ -268,7 +270,25 @@ class Supervisor:
     def heard(self, child: ChildProcess, message: Mapping[str, Any]) -> None:
         if message["op"] == "ready" and child.seat[0] == WORKER:
             self._ever_ready = True
-        self._configuration.heard(child, message)
+        if message["op"] == "ban_filter":
+            self._filter(message["program"], message["addresses"], message["sequence"])
+        else:
+            self._configuration.heard(child, message)
+
+    def _filter(self, program: bytes, addresses: int, sequence: int) -> None:
+        """Have the kernel drop who is banned, or else say why it does not."""
+        state, code = (FILTER_ON if program else FILTER_OFF), 0
+        try:
+            self._listeners.filter(program)
+        except OSError as error:
+            state, code, addresses = FILTER_FAILED, error.errno or 0, 0
+            if self._bans.filter().state != FILTER_FAILED:
+                self._log(
+                    "warning",
+                    "ban filter refused",
+                    detail=f"{os.strerror(code)}: workers close at accept instead",
+                )
+        self._bans.filter_is(state, code, addresses, sequence)
 
     def ended(self, child: ChildProcess) -> None:
         self._configuration.ended(child)

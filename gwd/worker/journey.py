@@ -112,7 +112,7 @@ class Journey:
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
         client.request_id = self._identity.next()
-        if not self._shed(client, None):
+        if not self._shed(client, client.visitor.refusal):
             client.refuse(refusal)
 
     # shed

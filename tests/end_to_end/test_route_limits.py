@@ -188,7 +188,7 @@ def test_observing_concerns_the_limit_per_address_only(
     running = gateway(config(upstream().address, more=observed, routes=routes), workers=2)
 
     def limited() -> int:
-        found: int = json.loads(running.command("status", "--json").stdout)["limited"]
+        found: int = json.loads(running.command("status", "--json").stdout)["limits"]["limited"]
         return found
 
     assert asked(running, 10, "/free/1") == {200: 10}

@@ -1,0 +1,74 @@
+"""`gwd bans`: who is shut out, why, and for how long yet."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gwd.cli import exits
+
+if TYPE_CHECKING:
+    from gwd.supervisor.daemon import Daemon
+
+EPILOG = """\b
+Examples:
+  gwd bans
+  gwd bans --json | jq -r '.bans[].address'
+"""
+
+
+@click.command("bans", epilog=EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object in place of a table.")
+@click.option("--config", metavar="FILE", help="Config file of the gateway, to find it by.")
+@click.option("--admin", metavar="SOCKET", help="Admin socket of the gateway, to find it by.")
+def command(as_json: bool, config: str | None, admin: str | None) -> int:
+    """List the running bans, those that end last first."""
+    from gwd.supervisor.daemon import Daemon, NoDaemon
+
+    try:
+        with Daemon.find(admin, config, os.environ) as daemon:
+            found = gather(daemon)
+    except NoDaemon as error:
+        click.echo(f"gwd: {error}", err=True)
+        return exits.NO_DAEMON
+    click.echo(json.dumps(found, indent=2) if as_json else render(found))
+    return exits.GOOD
+
+
+def gather(daemon: Daemon) -> dict[str, Any]:
+    """The bans of `daemon` as plain values; durations in seconds."""
+    from gwd.cli.shut_out import kernel_says, now_us, reason, written
+    from gwd.segment.bans import Bans
+
+    bans, now = Bans(daemon.segment), now_us()
+    running = sorted(bans.running(now), key=lambda ban: -ban.until)
+    return {
+        "enforced_by": kernel_says(bans.filter()),
+        "bans": [
+            {
+                "address": written(ban.key, ban.prefix),
+                "reason": reason(ban),
+                "since": round(max(0, now - ban.start) / 1e6, 1),
+                "left": round((ban.until - now) / 1e6, 1),
+                "met_as": "peer" if ban.peer else "client of a proxy",
+            }
+            for ban in running
+        ],
+    }
+
+
+def render(found: dict[str, Any]) -> str:
+    from gwd.cli.status import span, table
+
+    bans = found["bans"]
+    lines = [f"{len(bans)} banned  enforced by {found['enforced_by']}"]
+    if bans:
+        rows = [
+            [b["address"], b["reason"], span(b["since"]), span(b["left"]), b["met_as"]]
+            for b in bans
+        ]
+        lines += ["", *table(["ADDRESS", "REASON", "SINCE", "LEFT", "MET AS"], rows)]
+    return "\n".join(lines)
