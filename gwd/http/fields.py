@@ -261,11 +261,21 @@ def judge(line: bytes, policy: GatePolicy) -> Field:
         raise malformed("A field that the gateway reads holds bytes outside ASCII.")
     if kind in _FRAMING:
         return _judge_framing(kind, lower, value, policy)
-    if (kind == Kind.REQUEST_ID and not _REQUEST_ID.fullmatch(value)) or (
-        kind == Kind.TRACEPARENT and not _TRACEPARENT.fullmatch(value)
-    ):
+    if not is_value(kind, value):
         return Field(Kind.PLAIN, lower, b"")
     return Field(kind, lower, text, value)
+
+
+def is_value(kind: int, value: bytes) -> bool:
+    """Whether `value`, which is text in ASCII, is one that fields of `kind` have, where that can be
+    told without a look at the rest."""
+    if kind == Kind.TRACEPARENT:
+        return _TRACEPARENT.fullmatch(value) is not None
+    if kind == Kind.REQUEST_ID:
+        return _REQUEST_ID.fullmatch(value) is not None
+    if kind == Kind.LENGTH:
+        return value.isdigit() and len(value) <= MOST_DIGITS
+    return True
 
 
 def _is_forwarded(name: bytes, lower: bytes, policy: GatePolicy) -> bool:
@@ -290,7 +300,7 @@ def _judge_framing(kind: int, name: bytes, value: bytes, policy: GatePolicy) -> 
         host, authority = parse_authority(value.decode("ascii"))
         return Field(kind, name, b"", authority, host=host)
     if kind == Kind.LENGTH:
-        if not value.isdigit() or len(value) > MOST_DIGITS:
+        if not is_value(kind, value):
             raise malformed("Content-Length is not one number of at most 18 digits.")
         return Field(kind, name, b"", value, number=int(value))
     if kind == Kind.CODING:

@@ -14,9 +14,9 @@ is one that `recall` would take there, of the kind it was; all dies with the pol
 
 from __future__ import annotations
 
-from gwd.http.fields import Field, GatePolicy
+from gwd.http.fields import Field, GatePolicy, is_value
 from gwd.http.head import RequestHead
-from gwd.http.recall import judge_value, loose_field, match_loose, put, resemble
+from gwd.http.recall import loose_field, match_loose, put, resemble
 from gwd.http.target import match_plain
 
 MOST_TAIL = 2048
@@ -35,7 +35,6 @@ class LastHead:
         "_head",
         "_lines_after",
         "_lines_before",
-        "_name",
         "_policy",
         "_tail",
         "_tries",
@@ -50,9 +49,8 @@ class LastHead:
         self._policy = policy
         self._field: Field | None = None
         """What stands in shapes for the line that changes, if there is such a line. Then `_before`
-        and `_after` are the bytes around its value, the name and `_name` bytes of it in the
-        former, and the other lines as they are forwarded."""
-        self._name = 0
+        and `_after` are the bytes around its value, and the other lines stand as they are
+        forwarded in `_lines_before` and `_lines_after`."""
         self._before = self._after = b""
         self._lines_before = self._lines_after = b""
         self._tries = TRIES
@@ -73,7 +71,7 @@ class LastHead:
             if not data.startswith(self._after, stop):
                 return None
             end = stop + len(self._after)
-            value = data[begin - self._name : stop]
+            value = data[begin - len(self._field.value) : stop]
         else:
             return None
         line = match_plain(data, 0, line_end)
@@ -92,13 +90,12 @@ class LastHead:
         field = self._field
         if field is None or not match_loose(line):
             return False
-        text = b"%b\r\n" % line if field.line else b""
         if field.kind:
-            judged = judge_value(line, field.kind, self._policy)
-            if judged is None:
+            value = line[len(field.value) :]
+            if not is_value(field.kind, value):
                 return False
-            text = judged.line
-            put(judged, request)
+            put(field.kind, value, request)
+        text = b"%b\r\n" % line if field.line else b""
         request.lines = b"".join((self._lines_before, text, self._lines_after))
         self._tries = TRIES
         return True
@@ -137,10 +134,9 @@ class LastHead:
             return
         at = changed[0]
         line = lines[at]
-        found = loose_field(line, self._policy)
-        if found is None:
+        field = loose_field(line, self._policy)
+        if field is None:
             return
-        name, field = found
         text = b"%b\r\n" % line if field.line else b""
         forwarded, where = self._head.lines, 0
         if text:
@@ -148,7 +144,6 @@ class LastHead:
             if where < 0 or (_LINE_END + forwarded).count(_LINE_END + text) > 1:
                 return
         self._field = field
-        self._name = len(name) + 2
-        self._before = _LINE_END.join((*lines[:at], name + b": "))
+        self._before = _LINE_END.join((*lines[:at], field.value))
         self._after = _LINE_END.join((b"", *lines[at + 1 :]))
         self._lines_before, self._lines_after = forwarded[:where], forwarded[where + len(text) :]

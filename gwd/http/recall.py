@@ -26,9 +26,8 @@ from copy import copy
 from re import Match
 from typing import Final
 
-from gwd.http.fields import Field, GatePolicy, Kind, judge
+from gwd.http.fields import Field, GatePolicy, Kind, is_value
 from gwd.http.head import RequestHead
-from gwd.http.problem import Refusal
 from gwd.http.target import RequestLine, match_plain
 
 MOST_SHAPES, MOST_LOOSE = 1024, 128
@@ -57,7 +56,7 @@ def recall(head: bytes, policy: GatePolicy) -> RequestHead | None:
     known, loose = policy.known, policy.loose
     verdicts: list[Field] = []
     texts: list[bytes] = []
-    values: list[Field] | None = None
+    values: list[tuple[int, bytes]] | None = None
     for text in lines:
         field = known.get(text)
         if field is not None:
@@ -68,14 +67,13 @@ def recall(head: bytes, policy: GatePolicy) -> RequestHead | None:
             if field is None:
                 return None
             if field.kind:
-                valued = judge_value(text, field.kind, policy)
-                if valued is None:
+                value = text[len(field.value) :]
+                if not is_value(field.kind, value):
                     return None
                 if values is None:
                     values = []
-                values.append(valued)
-                texts.append(valued.line)
-            elif field.line:
+                values.append((field.kind, value))
+            if field.line:
                 texts.append(text + b"\r\n")
         verdicts.append(field)
     shape = policy.shapes.get((line[4], *verdicts))
@@ -85,8 +83,8 @@ def recall(head: bytes, policy: GatePolicy) -> RequestHead | None:
     request.lines = b"".join(texts)
     request.spare = policy.max_head - len(head)
     if values is not None:
-        for valued in values:
-            put(valued, request)
+        for kind, value in values:
+            put(kind, value, request)
     return request
 
 
@@ -156,42 +154,33 @@ def _is_loose(field: Field, policy: GatePolicy) -> bool:
 
 
 def _loose(name: bytes, field: Field, policy: GatePolicy) -> Field:
-    """What stands in shapes for all lines of `name`, spelled so."""
+    """What stands in shapes for all lines of `name`, spelled so. Its `value` is what they begin
+    with, its `line` that too if they are forwarded."""
     found = policy.loose.get(name)
     if found is None:
         if len(policy.loose) >= MOST_LOOSE:
             policy.loose.clear()
-        found = policy.loose[name] = Field(field.kind, field.name, field.line and name)
+        begin = name + b": "
+        found = policy.loose[name] = Field(field.kind, field.name, field.line and begin, begin)
     return found
 
 
-def loose_field(text: bytes, policy: GatePolicy) -> tuple[bytes, Field] | None:
-    """The name of the loose line `text`, and what stands in shapes for it."""
+def loose_field(text: bytes, policy: GatePolicy) -> Field | None:
+    """What stands in shapes for the loose line `text`."""
     match = match_loose(text)
-    field = policy.loose.get(match[1]) if match is not None else None
-    return None if match is None or field is None else (match[1], field)
+    return None if match is None else policy.loose.get(match[1])
 
 
-def judge_value(text: bytes, kind: int, policy: GatePolicy) -> Field | None:
-    """The verdict on a line whose value means something, if it is of the `kind` expected."""
-    try:
-        field = judge(text, policy)
-    except Refusal:
-        return None
-    return field if field.kind == kind else None
-
-
-def put(field: Field, head: RequestHead) -> None:
+def put(kind: int, value: bytes, head: RequestHead) -> None:
     """Put the value of a loose line into `head`, whose shape has its kind."""
-    kind = field.kind
     if kind == Kind.LENGTH:
-        head.content_length = field.number
-        head.has_body = field.number > 0
+        head.content_length = int(value)
+        head.has_body = head.content_length > 0
     elif kind == Kind.AUTHORIZATION:
-        head.authorization = field.value
+        head.authorization = value
     elif kind == Kind.TRACEPARENT:
-        head.traceparent = field.value
+        head.traceparent = value
     elif kind == Kind.FORWARDED_FOR:
-        head.forwarded_for = field.value
+        head.forwarded_for = value
     elif kind == Kind.REQUEST_ID:
-        head.request_id = field.value
+        head.request_id = value

@@ -297,7 +297,7 @@ def test_the_comparison_catches_a_tier_that_is_too_lax(
     elif fault == "shape":  # a shape whatever Connection takes away
         monkeypatch.setattr("gwd.http.recall._CONDITIONAL", frozenset())
     elif fault == "put":  # the value of another request
-        monkeypatch.setattr("gwd.http.last_head.put", lambda field, head: None)
+        monkeypatch.setattr("gwd.http.last_head.put", lambda kind, value, head: None)
     else:  # a value that means something taken for one that does not
         monkeypatch.setattr("gwd.http.recall._VALUED", frozenset())
         monkeypatch.setattr("gwd.http.recall._LOOSE", frozenset(range(14)))
