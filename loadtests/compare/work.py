@@ -1,11 +1,17 @@
-"""The work that every peer is given, by wrk."""
+"""The works that every peer is given, as scripts for wrk, with what a good answer to each is.
+
+Unless a work says otherwise, good means that every request got its 2xx or 3xx. The fields are
+those of a browser.
+"""
 
 from __future__ import annotations
 
-import re
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+from loadtests.compare.place import LIMITED, PARTS, PLAIN, TOKENS
+from loadtests.compare.probe import Probe
+from loadtests.compare.tokens import Keys
 
 _FIELDS = """
 local fields = {
@@ -50,6 +56,18 @@ local body = string.rep("0123456789abcdef", 640)
 request = function() return wrk.format("POST", "/items", fields, body) end
 """
 )
+# wrk only knows bodies with a length, so the head is made here.
+_CHUNKED = (
+    _FIELDS
+    + """
+local lines = {"POST /stream HTTP/1.1", "Transfer-Encoding: chunked"}
+for name, value in pairs(fields) do lines[#lines + 1] = name .. ": " .. value end
+local chunk = "a00\\r\\n" .. string.rep("0123456789abcdef", 160) .. "\\r\\n"
+local head = table.concat(lines, "\\r\\n") .. "\\r\\n\\r\\n"
+local whole = head .. string.rep(chunk, 4) .. "0\\r\\n\\r\\n"
+request = function() return whole end
+"""
+)
 _BIG = _FIELDS + 'request = function() return wrk.format("GET", "/big", fields) end\n'
 _CLOSE = (
     _FIELDS
@@ -58,63 +76,98 @@ fields["Connection"] = "close"
 request = function() return wrk.format("GET", "/items/42", fields) end
 """
 )
+_TOKENS = (
+    _FIELDS
+    + """
+request = function()
+  n = n + 1
+  fields["Authorization"] = "Bearer " .. tokens[n % #tokens + 1]
+  return wrk.format("GET", "/items/42", fields)
+end
+"""
+)
+_PARTS = _FIELDS + 'request = function() return wrk.format("GET", "/home/ada", fields) end\n'
+_SMALL = (Probe("/items/42"),)
+
+
+def _token_probes(keys: Keys) -> tuple[Probe, ...]:
+    def probe(token: str, status: int) -> Probe:
+        return Probe("/items/42", fields={"Authorization": f"Bearer {token}"}, status=status)
+
+    return (
+        probe(keys.valid[0], 200),
+        probe(keys.valid[-1], 200),
+        *(probe(token, 401) for token in keys.bad.values()),
+        Probe("/items/42", status=401),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
+    """`good`: the only status that is good, counted one by one, 0 for every 2xx and 3xx; of others
+    `spared` may come, all of them 200. `parts`: requests that the proxy makes for one."""
+
     name: str
+    about: str
     connections: int
     script: str
+    kind: str = PLAIN
+    probes: tuple[Probe, ...] | Callable[[Keys], tuple[Probe, ...]] = _SMALL
+    good: int = 0
+    spared: int = 0
+    parts: int = 1
+
+    def checks(self, keys: Keys) -> tuple[Probe, ...]:
+        return self.probes(keys) if callable(self.probes) else self.probes
 
 
 WORKS = (
-    Work("repeat", 64, _REPEAT),
-    Work("unique", 64, _UNIQUE),
-    Work("varied", 64, _VARIED),
-    Work("post10k", 64, _POST),
-    Work("get1m", 16, _BIG),
-    Work("conns1000", 1000, _UNIQUE),
-    Work("close", 32, _CLOSE),
+    Work("repeat", "the same GET again and again", 64, _REPEAT),
+    Work("unique", "another URL and cookie every time", 64, _UNIQUE),
+    Work("varied", "another URL, with query, and four other fields every time", 64, _VARIED),
+    Work("post10k", "10 KiB up, a length", 64, _POST, probes=(Probe("/items", "POST"),)),
+    Work(
+        "chunked",
+        "10 KiB up and down, in four chunks each",
+        64,
+        _CHUNKED,
+        probes=(Probe("/stream", "POST", chunks=(b"0123456789abcdef" * 160,) * 4, chunked=True),),
+    ),
+    Work("get1m", "1 MiB down, 16 connections", 16, _BIG, probes=(Probe("/big"),)),
+    Work("conns1000", "as unique, 1,000 connections", 1000, _UNIQUE),
+    Work("close", "a connection per request, 32 at a time", 32, _CLOSE),
+    Work(
+        "jwt",
+        "200 tokens in turn, RS256, verified",
+        64,
+        _TOKENS,
+        kind=TOKENS,
+        probes=_token_probes,
+    ),
+    Work(
+        "aggregate",
+        "one answer made of three",
+        64,
+        _PARTS,
+        kind=PARTS,
+        probes=(
+            Probe(
+                "/home/ada",
+                parts={name: f"/{name}/ada" for name in ("profile", "orders", "cart")},
+            ),
+        ),
+        parts=3,
+    ),
+    # A burst of one is one or two requests, by how a proxy counts fractions. nginx's slowest
+    # rate lets one a minute through, which may fall into a round.
+    Work(
+        "refused",
+        "a client over its limit: 429 is the good answer",
+        64,
+        _REPEAT,
+        kind=LIMITED,
+        probes=(Probe("/items/42"), Probe("/items/42", status=0), Probe("/items/42", status=429)),
+        good=429,
+        spared=2,
+    ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What wrk saw. `errors` is empty if every request got its 2xx."""
-
-    requests: int
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    errors: str
-
-
-_UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
-
-
-def run(work: Work, port: int, seconds: int, room: Path) -> Load:
-    script = room / f"{work.name}.lua"
-    script.write_text(work.script)
-    command = ["wrk", "-t1", f"-c{work.connections}", f"-d{seconds}s", "--latency", "--timeout"]
-    command += ["5s", "-s", str(script), f"http://127.0.0.1:{port}/"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + 60, check=False
-    )
-    text = done.stdout
-    errors = " ".join(re.findall(r"(?:Socket errors|Non-2xx).*", text)) or done.stderr.strip()
-    counted = re.search(r"(\d+) requests in", text)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    if counted is None or rate is None:
-        return Load(0, 0.0, 0.0, 0.0, errors or "no result")
-    return Load(
-        int(counted.group(1)),
-        float(rate.group(1)),
-        _percentile(text, "50"),
-        _percentile(text, "99"),
-        errors,
-    )
-
-
-def _percentile(text: str, which: str) -> float:
-    match = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
-    return float(match.group(1)) * _UNIT_MS[match.group(2)] if match else 0.0
