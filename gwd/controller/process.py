@@ -39,14 +39,14 @@ class Controller:
         self._plan = plan(child.snapshot, self._table.find)
         self._checks = Checks(self._loop, self._table, _changed, self._broken)
         self._control = Control(self._loop, child, self)
-        self._bans = BanWatch(self._loop, child.segment, self._control.tell, LOG)
+        self._bans = BanWatch(self._loop, child.segment, self._control.tell, LOG, self._broken)
         self._bans.configure(child.snapshot)
         self._following: Snapshot | None = None
 
     def run(self) -> int:
         self._checks.replace(self._plan)
-        self._bans.start()
         self._loop.call_soon(self._control.ready)
+        self._loop.call_soon(self._bans.start)
         try:
             self._loop.run_forever()
             self._ended = True

@@ -143,6 +143,14 @@ class Networks:
         place = bisect_right(self._firsts6, packed)
         return place > 0 and packed <= self._lasts6[place - 1]
 
+    def overlap(self, first: bytes, last: bytes) -> bool:
+        """Whether any address from `first` to `last`, both packed, lies in one of the networks."""
+        firsts, lasts = (
+            (self._firsts4, self._lasts4) if len(first) == 4 else (self._firsts6, self._lasts6)
+        )
+        place = bisect_right(firsts, last)
+        return place > 0 and first <= lasts[place - 1]
+
 
 def _merged(ranges: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
     """Sorted `ranges` as firsts and lasts without overlaps: CIDRs nest or are disjoint, so a range

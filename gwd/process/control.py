@@ -122,12 +122,8 @@ class Control:
         """Everything this child had in flight is done; it is about to stop its loop."""
         self._send({"op": "drained"})
 
-    def tell(self, message: dict[str, object]) -> None:
-        """Say something else that only this kind of child says."""
-        self._send(message)
-
-    def tell(self, message: dict[str, Any]) -> bool:
-        """Tell the supervisor something that is not about this child; at most MAX_MESSAGE packed.
+    def tell(self, message: dict[str, object]) -> bool:
+        """Say something that only this kind of child says; at most MAX_MESSAGE bytes, packed.
 
         False if it does not read just now, and nothing was said: say later what is true then.
         """

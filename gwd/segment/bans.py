@@ -72,7 +72,7 @@ class Ban:
 @dataclass(frozen=True, slots=True)
 class FilterView:
     """What the kernel does about bans: `state` is FILTER_OFF, FILTER_ON or FILTER_FAILED (with
-    `errno`); `addresses` of the bans are in it, as of change `sequence`."""
+    `errno`); `addresses` of the bans are in it, or were in what failed, as of change `sequence`."""
 
     state: int
     errno: int

@@ -80,6 +80,8 @@ class Listeners:
 
         Raises OSError if the kernel does not take it; then none of them has a filter.
         """
+        if program == self._program:
+            return
         self._program = program
         sockets = [sock for row in self._slots for sock in row]
         try:

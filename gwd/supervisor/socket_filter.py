@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import socket
 import struct
 
@@ -20,11 +21,21 @@ _PROGRAM = "HxxxxxxP"
 
 
 def attach(sock: socket.socket, program: bytes) -> None:
-    """Put `program` on `sock`, in place of another one. Raises OSError: EPERM, ENOMEM, EINVAL."""
+    """Put `program` on `sock`, in place of another one.
+
+    Raises OSError: EPERM; EINVAL for what is no program; ENOMEM if it is longer than
+    net.core.optmem_max allows (socket(7): 20 KiB or 128 KiB, an instruction takes 8 to 24 bytes).
+    """
     code = ctypes.create_string_buffer(program, len(program))
-    count = len(program) // _INSTRUCTION
     # `code` must live until the kernel has copied it.
-    sock.setsockopt(socket.SOL_SOCKET, ATTACH, struct.pack(_PROGRAM, count, ctypes.addressof(code)))
+    told = struct.pack(_PROGRAM, len(program) // _INSTRUCTION, ctypes.addressof(code))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, ATTACH, told)
+    except OSError as error:
+        if error.errno not in (errno.ENOMEM, errno.ENOBUFS):
+            raise
+        detach(sock)  # there may be room for one, not for the old and the new
+        sock.setsockopt(socket.SOL_SOCKET, ATTACH, told)
 
 
 def detach(sock: socket.socket) -> None:

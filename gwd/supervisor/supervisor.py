@@ -106,6 +106,7 @@ class Supervisor:
         self._announced = False
         self._ever_ready = False
         self._failed_slots: set[int] = set()
+        self._filter_refused = False
         self._started = self._last_tick = self._awake_since = time.monotonic()
         self._next_alive = self._started
         self._wakeup, self._wakeup_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -277,17 +278,21 @@ class Supervisor:
 
     def _filter(self, program: bytes, addresses: int, sequence: int) -> None:
         """Have the kernel drop who is banned, or else say why it does not."""
+        if self._stage >= Stage.DRAINING:
+            return  # the listeners are the workers' now, as they are
         state, code = (FILTER_ON if program else FILTER_OFF), 0
         try:
             self._listeners.filter(program)
         except OSError as error:
-            state, code, addresses = FILTER_FAILED, error.errno or 0, 0
-            if self._bans.filter().state != FILTER_FAILED:
-                self._log(
-                    "warning",
-                    "ban filter refused",
-                    detail=f"{os.strerror(code)}: workers close at accept instead",
-                )
+            state, code = FILTER_FAILED, error.errno or 0
+            if not self._filter_refused:
+                detail = f"{os.strerror(code)}: workers close at accept instead"
+                self._log("warning", "ban filter refused", detail=detail, addresses=addresses)
+            self._filter_refused = True
+        else:
+            if program and self._filter_refused:
+                self._filter_refused = False
+                self._log("info", "ban filter taken", addresses=addresses)
         self._bans.filter_is(state, code, addresses, sequence)
 
     def ended(self, child: ChildProcess) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from gwd.config.snapshot import Ban as BanConfig
 from gwd.config.snapshot import Snapshot
-from gwd.controller.bans import MOST_LINES, BanWatch
-from gwd.controller.packet_filter import MAX_INSTRUCTIONS, compile_filter
-from gwd.segment.bans import BY_HAND, FILTER_FAILED, RATE, Bans
+from gwd.controller.bans import LEAST_INSTRUCTIONS, MOST_LINES, BanWatch
+from gwd.controller.packet_filter import compile_filter
+from gwd.segment.bans import BY_HAND, FILTER_FAILED, FILTER_ON, RATE, Bans
+from gwd.segment.layout import BAN_UNTIL
 from gwd.segment.memory import Segment, Sizes
 
 NOW, SECOND = 1_000_000_000, 1_000_000
@@ -34,8 +35,21 @@ class Watched:
         self.said: list[dict[str, Any]] = []
         self.logged: list[tuple[str, dict[str, object]]] = []
         self.snapshot = snapshot
-        self.watch = BanWatch(self.loop, self.segment, self.said.append, self._log)
-        self.watch.configure(snapshot)
+        self.deaf = False
+        """The supervisor does not read just now."""
+        self.failures: list[BaseException] = []
+        self.watch = self.another()
+
+    def another(self) -> BanWatch:
+        """The watch of a new controller."""
+        self.watch = BanWatch(self.loop, self.segment, self._tell, self._log, self.failures.append)
+        self.watch.configure(self.snapshot)
+        return self.watch
+
+    def _tell(self, message: dict[str, object]) -> bool:
+        if not self.deaf:
+            self.said.append(message)
+        return not self.deaf
 
     def _log(self, level: str, event: str, **fields: object) -> None:
         self.logged.append((event, fields))
@@ -50,6 +64,11 @@ class Watched:
         until = NOW + round(seconds * SECOND)
         weight = more.get("weight", 0)
         assert self.bans.ban(key, prefix, NOW, until, reason, peer=peer, weight=weight)
+
+    def refuse(self, number: int) -> None:
+        """Answer as the supervisor does if the kernel refuses."""
+        said = self.said[-1]
+        self.bans.filter_is(FILTER_FAILED, number, said["addresses"], said["sequence"])
 
     def look(self, after: float = 0) -> dict[str, Any] | None:
         """One look; what was said, if anything."""
@@ -129,17 +148,37 @@ def test_by_hand_comes_first_then_the_busiest_and_less_when_the_kernel_has_no_me
     assert said is not None
     assert said["addresses"] == len(keys) + 1
     wanted = [ONE, *reversed(keys)]
-    most = MAX_INSTRUCTIONS
-    while most > 100:
-        watched.bans.filter_is(FILTER_FAILED, errno.ENOMEM, 0, watched.bans.sequence)
-        most //= 2
+    while (length := len(said["program"]) // 8) > LEAST_INSTRUCTIONS:
+        watched.refuse(errno.ENOMEM)
         said = watched.look()
         assert said is not None
-        assert len(said["program"]) // 8 <= most
+        assert length // 4 < len(said["program"]) // 8 <= length // 2
         assert said["program"] == program(*wanted[: said["addresses"]])
+        assert watched.look() is None, "no answer yet"
     assert 0 < said["addresses"] < len(keys)
-    watched.bans.filter_is(FILTER_FAILED, errno.EPERM, 0, watched.bans.sequence)
-    assert watched.look() is None  # less would not help
+    watched.refuse(errno.ENOMEM)
+    assert watched.look() is None, "less would not help"
+    watched.configure()  # whoever reloads may have given it more memory
+    said = watched.look()
+    assert said is not None
+    assert said["addresses"] == len(keys) + 1
+    watched.refuse(errno.EPERM)
+    assert watched.look() is None, "less would not help"
+
+
+def test_what_the_supervisor_does_not_read_now_is_said_later_as_it_is_then(
+    watched: Watched,
+) -> None:
+    watched.ban(ONE)
+    watched.deaf = True
+    assert watched.look() is None
+    watched.ban(TWO)
+    assert watched.look() is None
+    watched.deaf = False
+    said = watched.look()
+    assert said is not None
+    assert (said["addresses"], said["sequence"]) == (2, watched.bans.sequence)
+    assert watched.look() is None
 
 
 def test_many_bans_at_once_are_told_in_few_lines(watched: Watched) -> None:
@@ -155,11 +194,67 @@ def test_many_bans_at_once_are_told_in_few_lines(watched: Watched) -> None:
     assert watched.logged[-1] == ("banned", {"detail": "7 more at once"})
 
 
-def test_a_change_whose_maker_was_killed_is_looked_at_until_the_next(watched: Watched) -> None:
+def test_a_ban_is_told_of_once_and_so_is_its_lifting(watched: Watched) -> None:
+    watched.ban(ONE, 60)
+    watched.look()
+    watched.ban(ONE, 61)  # another worker, at the same time
+    watched.ban(NETWORK, 10)
+    watched.look(1)
+    assert [(event, fields["ip"]) for event, fields in watched.logged] == [
+        ("banned", "203.0.113.1"),
+        ("banned", "2001:db8:0:1::"),
+    ]
+    watched.bans.unban(ONE, NOW)
+    watched.look(20)  # meanwhile the other ban has run out, which is no event
+    assert watched.logged[2:] == [("ban lifted", {"ip": "203.0.113.1", "prefix": 32})]
+
+
+def test_a_new_controller_says_all_anew_and_tells_of_what_the_last_one_missed(
+    watched: Watched,
+) -> None:
     watched.ban(ONE)
-    watched.segment.words[watched.bans.sequence_word] += 1
-    assert watched.look() is not None
-    assert watched.look() is not None
+    said = watched.look()
+    assert said is not None
+    watched.bans.filter_is(FILTER_ON, 0, 1, said["sequence"])
+    watched.logged.clear()
     watched.ban(TWO)
+    watched.another()
+    said = watched.look()
+    assert said is not None
+    assert said["addresses"] == 2
+    assert [fields["ip"] for _, fields in watched.logged] == ["203.0.113.2"]
+
+
+def test_a_fault_of_ours_is_told_and_ends_the_looking(watched: Watched) -> None:
+    watched.ban(ONE)
+    error = RuntimeError("no")
+
+    def fail(message: dict[str, object]) -> bool:
+        raise error
+
+    watched.watch = BanWatch(
+        watched.loop, watched.segment, fail, watched._log, watched.failures.append
+    )
+    watched.watch.configure(watched.snapshot)
+    watched.watch.start()
+    assert watched.failures == [error]
+
+
+def test_as_long_as_a_change_is_not_finished_every_look_is_at_all(watched: Watched) -> None:
+    watched.ban(ONE)
+    done = watched.bans.sequence
+    watched.ban(TWO)
+    watched.segment.words[watched.bans.sequence_word] -= 1  # its maker was killed right before
+    said = watched.look()
+    assert said is not None
+    assert (said["addresses"], said["sequence"]) == (2, done)
+    assert watched.look() is None, "nothing else to say"
+    rows = watched.segment.layout.bans
+    for number in range(rows.rows):  # a row that changes before the number of changes does
+        watched.segment.words[rows.row(number) + BAN_UNTIL] = 0
+    said = watched.look()
+    assert said is not None
+    assert said["program"] == b""
+    watched.ban(ONE)
     assert watched.look() is not None
     assert watched.look() is None

@@ -183,3 +183,20 @@ def test_no_text_raises_anything_but_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         addresses.network(text)
     assert Networks(["::/0"]).contains(text) in (True, False)
+
+
+@given(
+    cidrs=st.lists(st.sampled_from(["10.0.0.0/30", "10.0.0.8/29", "10.0.1.0/32", "2001:db8::/64"])),
+    first=st.integers(0, 300),
+    count=st.integers(0, 20),
+)
+def test_a_range_overlaps_networks_if_one_of_its_addresses_lies_in_them(
+    cidrs: list[str], first: int, count: int
+) -> None:
+    networks = Networks(cidrs)
+    several = [(0x0A000000 + first + n).to_bytes(4, "big") for n in range(count + 1)]
+    inside = any(map(networks.contains_packed, several))
+    assert networks.overlap(several[0], several[-1]) is inside
+    low, high = addresses.pack("2001:db8::ffff"), addresses.pack("2001:db9::")
+    assert networks.overlap(low, high) is ("2001:db8::/64" in cidrs)
+    assert not networks.overlap(high, high)
