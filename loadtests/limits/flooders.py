@@ -33,6 +33,13 @@ def addresses(count: int, first: str = "127.1.0.1") -> list[str]:
     return [socket.inet_ntoa((start + number).to_bytes(4, "big")) for number in range(count)]
 
 
+def scattered(count: int) -> list[str]:
+    """So many addresses all over 127.0.0.0/8, no two of them neighbours."""
+    # Steps of an odd size come back to the start only after 2^22 of them.
+    numbers = (0x7F000000 | number * 2_654_437 % (1 << 22) << 2 | 1 for number in range(count))
+    return [socket.inet_ntoa(number.to_bytes(4, "big")) for number in numbers]
+
+
 class _Speaker:
     """A connection of a proxy that speaks for a new client with each request."""
 
@@ -119,7 +126,7 @@ def connect(
     *,
     request: bytes = b"",
     at_once: int = 64,
-    patience: float = 0.2,
+    patience: float = 0.1,
 ) -> Counter[str]:
     """Open connections as fast as it goes, from `sources` in turn, and see what becomes of each.
 

@@ -88,7 +88,7 @@ def _syns(address: tuple[str, int], scale: Scale, _room: Path) -> Counts:
     return flooders.syns(address, [BAD], scale.seconds)
 
 
-_CROWD = tuple(flooders.addresses(BANNED_ADDRESSES))
+_CROWD = tuple(flooders.scattered(BANNED_ADDRESSES))
 
 FLOODS = (
     Flood(
@@ -102,7 +102,7 @@ FLOODS = (
     Flood("one address at full speed, refuse", _full_speed, action="refuse"),
     Flood("10,000 banned addresses connect", _connecting(_CROWD, flooders.REQUEST), banned=_CROWD),
     Flood("one address opens and closes connections", _connecting([BAD], b"")),
-    Flood("20,000 addresses open and close connections", _connecting(_CROWD * 2, b"")),
+    Flood("20,000 addresses open and close connections", _connecting(flooders.addresses(PEERS), b"")),
     *(
         Flood(f"a banned address sends SYNs, {action}", _syns, action=action, banned=(BAD,))
         for action in ("drop", "close", "refuse")
@@ -153,7 +153,7 @@ def _neighbour(
     """Each request on a new connection: who cannot connect is not served."""
     close = "Connection: close\r\n"
     sources = [NEIGHBOUR]
-    return pace(address, ASKS, seconds, sources, connections=8, fields=close, going=going)
+    return pace(address, ASKS, seconds, sources, connections=24, fields=close, going=going)
 
 
 def _ban(running: Gateway, banned: Sequence[str]) -> None:
@@ -215,12 +215,19 @@ def show(room: Path, scale: Scale, floods: Sequence[Flood] = FLOODS) -> Show:
             outcome.filter,
             f"{outcome.cpu:.2f}",
             f"{outcome.memory[0]:.0f} → {outcome.memory[1]:.0f}",
-            f"{before.good}/{before.wanted}",
+            f"{before.good}/{before.wanted}{_lost(before)}",
             f"{before.quantile_ms(0.5):.1f}/{before.quantile_ms(0.99):.1f}",
-            f"{during.good}/{during.wanted}",
+            f"{during.good}/{during.wanted}{_lost(during)}",
             f"{during.quantile_ms(0.5):.1f}/{during.quantile_ms(0.99):.1f}",
         )
     return table
+
+
+def _lost(told: Told) -> str:
+    """What became of requests that were not answered 200, if there are any."""
+    lost = Counter({str(status): n for status, n in told.statuses.items() if status != 200})
+    lost += Counter({"cut": told.cut, "silent": told.silent, "unsent": told.wanted - told.offered})
+    return f" ({_told(lost)})" if lost else ""
 
 
 def _told(counts: Counts) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 GRACE = 2.0
 """Seconds in which answers may still come after the last request."""
 AGAIN = 0.05
-"""Seconds before a connection that could not be opened is tried again."""
+"""Seconds before a connection that failed is opened anew."""
 IPV6_FREEBIND = 78
 """Of <linux/in6.h>: to bind an address that is only routed here."""
 
@@ -187,11 +187,11 @@ class _Pacer:
             self.told.delays.append(time.monotonic() - connection.due)
         connection.due = 0.0
         if b"\r\nconnection: close" in head.lower():
-            self._ended(connection)
+            self._ended(connection, 0.0)
         else:
             self._idle.append(connection)
 
-    def _ended(self, connection: _Connection) -> None:
+    def _ended(self, connection: _Connection, again: float = AGAIN) -> None:
         assert connection.sock is not None
         if connection.due:
             self.told.cut += 1
@@ -201,7 +201,7 @@ class _Pacer:
         self._selector.unregister(connection.sock)
         connection.sock.close()
         connection.sock = None
-        heapq.heappush(self._closed, (time.monotonic() + AGAIN, id(connection), connection))
+        heapq.heappush(self._closed, (time.monotonic() + again, id(connection), connection))
 
 
 def body_length(head: bytes) -> int:
