@@ -22,8 +22,9 @@ from the IP header. Packing: struct sock_filter of <linux/filter.h>.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 MAX_INSTRUCTIONS = 4096
@@ -68,11 +69,15 @@ class _Item(NamedTuple):
     size: int
 
 
-def compile_filter(networks: Sequence[Network], most: int = MAX_INSTRUCTIONS) -> Filter:
-    """A program of at most `most` instructions for as many of the first `networks` as fit."""
-    count = min(len(networks), 2 * most)
+def compile_filter(networks: Iterable[Network], most: int = MAX_INSTRUCTIONS) -> Filter:
+    """A program of at most `most` instructions for as many of the first `networks` as fit.
+
+    Those past the first 2 × `most` are not looked at.
+    """
+    first = list(islice(networks, 2 * most))
+    count = len(first)
     while count:
-        code = _whole(networks[:count])
+        code = _whole(first[:count])
         if len(code) <= most:
             return Filter(b"".join(struct.pack("HBBI", *step) for step in code), count)
         count = count * most // len(code)

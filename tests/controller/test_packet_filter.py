@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import random
 import socket
@@ -23,6 +24,11 @@ def network(text: str) -> Network:
     return found.network_address.packed, found.prefixlen
 
 
+@functools.lru_cache(8)
+def instructions(program: bytes) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("HBBI", program))
+
+
 def passes(program: bytes, source: bytes, flags: int = SYN) -> bool:
     """Run `program` as the kernel does (Documentation/networking/filter.rst) on a packet."""
     if not program:
@@ -32,7 +38,7 @@ def passes(program: bytes, source: bytes, flags: int = SYN) -> bool:
     else:
         header = b"\x60" + bytes(7) + source + bytes(16)
     tcp = bytes(13) + bytes([flags]) + bytes(6)
-    code = list(struct.iter_unpack("HBBI", program))
+    code = instructions(program)
     accumulator, place = 0, 0
     while True:
         operation, true, false, operand = code[place]
@@ -109,6 +115,54 @@ def test_it_drops_the_networks_it_was_given_and_nobody_else(
         assert passes(made.program, source) is not holds(networks, source)
         for flags in (ACK, RST, 0x18, 0x11):
             assert passes(made.program, source, flags), "only SYNs are dropped"
+
+
+def crowd(chance: random.Random, count: int) -> list[Network]:
+    """Scattered addresses and dense neighbourhoods of both families, in a random order."""
+    makers = [
+        lambda: (chance.getrandbits(32).to_bytes(4, "big"), 32),
+        lambda: ((0x0A000000 + chance.getrandbits(9)).to_bytes(4, "big"), 32),
+        lambda: (chance.getrandbits(64).to_bytes(8, "big") + bytes(8), 64),
+        lambda: ((0x20010DB8 << 32 | chance.getrandbits(10)).to_bytes(8, "big") + bytes(8), 64),
+        lambda: (chance.getrandbits(48).to_bytes(6, "big") + bytes(10), 48),
+        lambda: ((0x20010DB8 << 96 | chance.getrandbits(8)).to_bytes(16, "big"), 128),
+    ]
+    return [chance.choice(makers)() for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [17, 260, 900, 1500, 6000])
+def test_a_crowd_is_told_from_its_neighbours_in_any_length_the_kernel_takes(count: int) -> None:
+    chance = random.Random(count)
+    networks = crowd(chance, count)
+    most = chance.choice([700, 2000, MAX_INSTRUCTIONS])
+    made = compile_filter(networks, most)
+    assert compile_filter(networks, most) == made
+    assert len(made.program) <= 8 * most
+    dropped = networks[: made.networks]
+    wanted = {prefix: {n[0] for n in dropped if n[1] == prefix} for prefix in (32, 48, 64, 128)}
+
+    def is_in(source: bytes) -> bool:
+        if len(source) == 4:
+            return source in wanted[32]
+        return (
+            source in wanted[128]
+            or source[:8] + bytes(8) in wanted[64]
+            or source[:6] + bytes(10) in wanted[48]
+        )
+
+    for address, prefix in dropped:
+        first = int.from_bytes(address, "big")
+        past = first + (1 << (8 * len(address) - prefix))
+        assert not passes(made.program, address)
+        for number in (first - 1, past - 1, past):
+            if 0 <= number < 1 << 8 * len(address):
+                source = number.to_bytes(len(address), "big")
+                assert passes(made.program, source) is not is_in(source)
+    for _ in range(2000):
+        source = chance.randbytes(chance.choice((4, 16)))
+        assert passes(made.program, source) is not is_in(source)
+    with socket.socket() as sock:
+        attach(sock, made.program)
 
 
 @pytest.mark.parametrize("kind", ["ipv4", "ipv6 by /64 of one /32", "ipv6 scattered"])

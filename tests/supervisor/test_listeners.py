@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from gwd.config.snapshot import Bind
+from gwd.controller.packet_filter import compile_filter
 from gwd.supervisor.listeners import BindError, Listeners
 
 LOOPBACK = Bind("127.0.0.1", 0)
@@ -137,3 +138,43 @@ def test_listening_starts_no_thread(opened):
     before = threading.active_count()
     opened(LOOPBACK)
     assert threading.active_count() == before
+
+
+def drops(ip: str) -> bytes:
+    return compile_filter([(socket.inet_aton(ip), 32)]).program
+
+
+def connects(listeners: Listeners, source: str) -> bool:
+    with socket.socket() as sock:
+        sock.bind((source, 0))
+        sock.settimeout(0.1)  # on loopback the answer is there before connect(2) returns
+        try:
+            sock.connect(("127.0.0.1", port(listeners)))
+        except TimeoutError:
+            return False
+    return True
+
+
+def test_a_filter_is_on_all_sockets_those_made_later_too_until_it_is_taken_off(opened):
+    listeners = opened(LOOPBACK, slots=1)
+    listeners.filter(drops("127.0.0.5"))
+    listeners.grow(3)
+    assert not any(connects(listeners, "127.0.0.5") for _ in range(12))
+    assert all(connects(listeners, "127.0.0.6") for _ in range(12))
+    listeners.filter(drops("127.0.0.6"))
+    assert all(connects(listeners, "127.0.0.5") for _ in range(12))
+    assert not any(connects(listeners, "127.0.0.6") for _ in range(12))
+    listeners.filter(b"")
+    listeners.grow(4)
+    assert all(connects(listeners, "127.0.0.6") for _ in range(12))
+
+
+def test_a_filter_that_the_kernel_refuses_leaves_none_and_the_next_one_is_tried(opened):
+    listeners = opened(LOOPBACK, slots=2)
+    listeners.filter(drops("127.0.0.5"))
+    with pytest.raises(OSError, match="Invalid argument"):
+        listeners.filter(bytes(8 * 5000))
+    assert all(connects(listeners, "127.0.0.5") for _ in range(8))
+    listeners.grow(3)
+    listeners.filter(drops("127.0.0.5"))
+    assert not any(connects(listeners, "127.0.0.5") for _ in range(8))

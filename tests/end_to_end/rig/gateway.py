@@ -278,7 +278,9 @@ def kinds(pid: int) -> Counter[str]:
     What the event loop opens in its first turns, once, is left out: /dev/null, libuv's reserve for
     EMFILE, and the pair of Unix sockets by which it wakes itself.
     """
-    unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    table = Path(f"/proc/{pid}/net/unix")  # of its own network: not every gateway is in ours
+    lines = table.read_text().splitlines()[1:] if table.exists() else []
+    unix = {line.split()[6] for line in lines}
     return Counter(
         link.partition(":[")[0]
         for link in fds(pid)
