@@ -16,8 +16,10 @@ connection, which is the proxy's, stays.
 from __future__ import annotations
 
 import math
+import time
 
 from gwd.config.snapshot import Limits
+from gwd.http.addresses import limit_key
 from gwd.http.problem import Refusal
 from gwd.policies.quota import Quota
 from gwd.segment.bans import RATE, Bans
@@ -66,6 +68,7 @@ class Shed:
         "_limiter",
         "_most",
         "_observe",
+        "_other_prefixes",
         "_prefix",
         "_quota",
         "_sequence",
@@ -86,13 +89,19 @@ class Shed:
         self._most = 0
         self._observe = False
         self._prefix = 64
+        self._other_prefixes: tuple[int, ...] = ()
+        """IPv6 prefixes of bans that were made before `ipv6_prefix` was changed."""
         self.action = DEFAULT_ACTION if limits.ban is None else limits.ban.action
         """What banned peers meet: "drop", "close" or "refuse"."""
         per_ip = limits.per_ip
+        if per_ip is not None:
+            self._prefix = per_ip.ipv6_prefix
+        running = self._bans.running(time.monotonic_ns() // 1000)
+        prefixes = {ban.prefix for ban in running if len(ban.key) == 16}
+        self._other_prefixes = tuple(prefixes - {self._prefix})
         if per_ip is None:
             return
         rate = per_ip.rate
-        self._prefix = per_ip.ipv6_prefix
         self._observe = per_ip.mode == "observe"
         self._limiter = Limiter(
             segment,
@@ -125,11 +134,8 @@ class Shed:
         wait = limiter.admit(visitor.key, now_us)
         if not wait or self._observe:
             return None
-        if self._strikes is not None and not visitor.trusted:
-            strikes = self._strikes.strike(visitor.key, now_us)
-            if strikes >= self._most:
-                self._ban(visitor, now_us, is_peer, strikes)
-                return self._refuse_banned(visitor, now_us, is_peer)
+        if self._went_too_far(visitor, now_us, is_peer):
+            return self._refuse_banned(visitor, now_us, is_peer)
         return self._quota.refusal(wait)
 
     def banned(self, visitor: Visitor, now_us: int) -> bool:
@@ -137,7 +143,11 @@ class Shed:
         if sequence != visitor.seen:
             if visitor.exempt or visitor.trusted:
                 return False
-            visitor.banned_until = self._bans.until(visitor.key, now_us)
+            until = self._bans.until(visitor.key, now_us)
+            if len(visitor.key) == 16:
+                for prefix in self._other_prefixes:
+                    until = max(until, self._bans.until(limit_key(visitor.ip, prefix), now_us))
+            visitor.banned_until = until
             # An odd one: a change is under way, or its maker was killed. Look again next time.
             visitor.seen = -1 if sequence & 1 else sequence
         return visitor.banned_until > now_us
@@ -154,17 +164,29 @@ class Shed:
         """Whether banned peers get no answer."""
         return self.action != "refuse"
 
-    def _ban(self, visitor: Visitor, now_us: int, is_peer: bool, strikes: int) -> None:
+    def _went_too_far(self, visitor: Visitor, now_us: int, is_peer: bool) -> bool:
+        """Count a refusal of `visitor`; whether it is banned by now."""
+        strikes, limiter = self._strikes, self._limiter
+        if strikes is None or limiter is None or visitor.trusted:
+            return False
+        if not limiter.counted_alone(visitor.key):
+            return False  # it shares a row: nobody is banned for what neighbours do
+        count = strikes.strike(visitor.key, now_us)
+        if count < self._most:
+            return False
+        before = self._bans.until(visitor.key, now_us)
         until = now_us + self._for
         prefix = 32 if len(visitor.key) == 4 else self._prefix
-        made = self._bans.ban(
-            visitor.key, prefix, now_us, until, RATE, peer=is_peer, weight=strikes
-        )
-        if made:
+        per_second = count * 1_000_000 // max(1, strikes.lasted)
+        if not self._bans.ban(
+            visitor.key, prefix, now_us, until, RATE, peer=is_peer, weight=per_second
+        ):
+            return False
+        if not before:
             self._words[self._bans_made] += 1
-            if self._strikes is not None:
-                self._strikes.forget(visitor.key, now_us)
-            visitor.banned_until, visitor.seen = until, -1
+        strikes.forget(visitor.key, now_us)
+        visitor.banned_until, visitor.seen = max(before, until), -1
+        return True
 
     def _refuse_banned(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal:
         self._words[self._banned_cell] += 1

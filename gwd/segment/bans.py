@@ -25,7 +25,8 @@ Invariants:
   at an even one need not look again while it is the same. A killed holder leaves it odd: then
   everybody looks each time, until the next change. Nothing is repaired.
 - A bucket has `WAYS` rows. When more are banned that fall into one, the ban that ends first makes
-  room: with a quarter of the table in use, 0.2 % of them. They are still limited.
+  room, those by hand last: 0.2 % with a quarter of the table in use, a tenth with nearly all of
+  it. Who finds no room is still limited.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ class Bans:
     ) -> bool:
         """Ban `key` until `until_us`. A running ban that ends later stays, unless an operator
         says otherwise (BY_HAND). False if that could not be done now: another process, stopped
-        in the middle of a change, keeps the lock."""
+        in the middle of a change, keeps the lock, or all that stand where it might are banned for
+        longer."""
         words = self._words
         bucket, mark = self._place(key)
         if not lock(self._fd, self._lock_byte):
@@ -141,17 +143,21 @@ class Bans:
                     if why & _PEER == words[row + layout.BAN_WHY] & _PEER:
                         return True
                     until_us = words[row + layout.BAN_UNTIL]
-            change = self._begin()
             if row < 0:
-                row = self._room(bucket, now_us)
+                row = self._room(bucket, now_us, (reason == BY_HAND, until_us))
+                if row < 0:
+                    return False
+            change = self._begin()
+            if words[row + layout.BAN_MARK] != mark:
                 words[row + layout.BAN_MARK] = 0
+            # Before the time: who is killed in between must not have an old peer banned anew.
+            words[row + layout.BAN_WHY] = why
             words[row + layout.BAN_UNTIL] = until_us
             words[row + layout.BAN_START] = now_us
             kind, high, low = address_kind(key, prefix)
             words[row + layout.BAN_KIND] = kind
             words[row + layout.BAN_HIGH] = high
             words[row + layout.BAN_LOW] = low
-            words[row + layout.BAN_WHY] = why
             words[row + layout.BAN_SEQUENCE] = change + 1
             words[row + layout.BAN_MARK] = mark
             self._end(change)
@@ -187,9 +193,12 @@ class Bans:
 
     def _running(self, now_us: int, since: int) -> Iterator[Ban]:
         rows, words = self._rows, self._words
-        until_column = words[rows.start + layout.BAN_UNTIL : rows.end : BAN_WIDTH].tolist()
-        for number, until in enumerate(until_column):
-            if until > now_us:
+        untils, sequences = (
+            words[rows.start + column : rows.end : BAN_WIDTH].tolist()
+            for column in (layout.BAN_UNTIL, layout.BAN_SEQUENCE)
+        )
+        for number, until in enumerate(untils):
+            if until > now_us and sequences[number] > since:
                 row = rows.row(number)
                 found = self._whole(row)
                 if found is None:
@@ -274,9 +283,19 @@ class Bans:
         marks = self._words[first : first + WAYS * BAN_WIDTH : BAN_WIDTH].tolist()
         return first + marks.index(mark) * BAN_WIDTH if mark in marks else -1
 
-    def _room(self, bucket: int, now_us: int) -> int:
-        """The word at which a row begins that may be taken: of a ban that has ended, or ends
-        first."""
+    def _room(self, bucket: int, now_us: int, newcomer: tuple[bool, int]) -> int:
+        """The word at which a row begins that may be taken: a free one, else of a ban that has
+        ended, else of the one that ends first, those by hand last. -1 if that still ranks above
+        the `newcomer`."""
+        words = self._words
         first = self._rows.row(bucket * WAYS)
         rows = range(first, first + WAYS * BAN_WIDTH, BAN_WIDTH)
-        return min(rows, key=lambda row: self._words[row + layout.BAN_UNTIL])
+
+        def rank(row: int) -> tuple[bool, bool, int]:
+            until = words[row + layout.BAN_UNTIL]
+            runs = until > now_us and words[row + layout.BAN_MARK] != 0
+            return runs, words[row + layout.BAN_WHY] & 0xFF == BY_HAND, until
+
+        row = min(rows, key=rank)
+        runs, by_hand, until = rank(row)
+        return -1 if runs and (by_hand, until) > newcomer else row

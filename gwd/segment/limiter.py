@@ -155,6 +155,11 @@ class Limiter:
         words[self._limited] += 1
         return int(backlog - self._depth) + 1
 
+    def counted_alone(self, key: bytes) -> bool:
+        """Whether `key`, which was judged just now, has a row of its own: what became of it is its
+        own doing, and not its neighbours'."""
+        return key in self._recent
+
     def remaining(self, key: bytes, now_us: int) -> int:
         """Requests of `key` that would be admitted at once; the bucket is not touched."""
         full = math.ceil(self._depth / self._interval)

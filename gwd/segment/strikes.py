@@ -25,7 +25,7 @@ class Strikes:
     `most` is how many in `window_us` are too many: it says how long a row is worth its place.
     """
 
-    __slots__ = ("_hash_key", "_interval", "_prefix", "_rows", "_window", "_words")
+    __slots__ = ("_hash_key", "_interval", "_prefix", "_rows", "_window", "_words", "lasted")
 
     def __init__(
         self, segment: Segment, column: int, most: int, window_us: int, *, ipv6_prefix: int = 64
@@ -36,6 +36,8 @@ class Strikes:
         self._window = window_us
         self._interval = max(1, window_us * 1_000_000 // max(1, most))
         self._prefix = ipv6_prefix
+        self.lasted = 0
+        """How long the window of the last strike had lasted, µs."""
 
     def strike(self, key: bytes, now_us: int) -> int:
         """Count a refusal of `key`: how many it had in this window, with this one; 0 if nobody
@@ -55,6 +57,7 @@ class Strikes:
             return 0  # given away just now: it was nobody's first
         if now_us - start > self._window:
             words[at_start] = start = now_us
+        self.lasted = now_us - start
         base = (start & TAG_MASK) << COUNT_BITS
         cell = words[own]
         words[own] = cell + 1 if 0 <= cell - base < COUNT_MASK else base + 1

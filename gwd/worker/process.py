@@ -24,7 +24,7 @@ from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
-from gwd.segment.bans import Bans
+from gwd.segment.bans import FILTER_ON, Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
@@ -66,7 +66,7 @@ class Worker:
         self._endpoints = EndpointTable(child.segment)
         self._open = OpenConnections(child.segment, child.column)
         self._bans = Bans(child.segment)
-        self._bans_seen = self._bans.sequence
+        self._bans_seen = 0
         self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
@@ -88,6 +88,7 @@ class Worker:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
         snapshot = tables.snapshot
         self.tables = tables
+        self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
@@ -202,6 +203,10 @@ class Worker:
     def turns_away(self, peer: Visitor) -> bool:
         """Whether `peer` is banned, and is to meet nothing."""
         return self.tables.shed.turn_away(peer, self._now_us())
+
+    def kernel_filters(self) -> bool:
+        """Whether the listeners have a filter against banned peers."""
+        return self._bans.filter().state == FILTER_ON
 
     @staticmethod
     def _now_us() -> int:

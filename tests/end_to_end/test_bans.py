@@ -44,11 +44,16 @@ def connects(running: Gateway, source: str, patience: float = 0.5) -> str:
         sock.settimeout(patience)
         try:
             sock.connect(running.address)
-            sock.settimeout(10)
+        except TimeoutError:
+            return "dropped"
+        except OSError:
+            return "closed"
+        sock.settimeout(10)
+        try:
             sock.sendall(request("/x", "Connection: close"))
             head = sock.recv(65536)
         except TimeoutError:
-            return "dropped"
+            return "silent"
         except OSError:
             return "closed"
     return head[9:12].decode() if head else "closed"
@@ -141,6 +146,7 @@ def test_without_any_limit_an_operator_can_ban_all_the_same(
         assert kept.end() in ("closed", "reset")
     assert kernel_drops(running, ABUSER)
     assert running.command("unban", ABUSER).returncode == 0
+    assert until(lambda: connects(running, ABUSER, 5) == "200")
 
 
 def test_a_ban_outlives_crashes_and_reloads(gateway: StartGateway, upstream: StartUpstream) -> None:
@@ -156,6 +162,11 @@ def test_a_ban_outlives_crashes_and_reloads(gateway: StartGateway, upstream: Sta
     assert connects(running, ABUSER) == "dropped"
     assert running.reload(text.replace('"drop"', '"close"')).returncode == 0
     assert until(lambda: connects(running, ABUSER) == "closed")
+    killed = running.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    assert until(lambda: killed not in running.family() and len(running.workers()) == 2)
+    for _ in range(6):  # the new one knows, too
+        assert connects(running, ABUSER) == "closed"
     assert bans(running) == [ABUSER]
     assert running.reload(text).returncode == 0
     assert kernel_drops(running, ABUSER)
@@ -204,6 +215,39 @@ def test_the_exempt_are_never_banned_and_observing_bans_nobody(
     assert running.reload(observing).returncode == 0
     assert set(abuse(running)) == {200}
     assert bans(running) == []
+
+
+def test_another_action_ends_the_connections_that_the_last_one_left(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    text = config(upstream().address, more=limits("refuse"))
+    running = gateway(text, workers=2)
+    assert running.command("ban", ABUSER).returncode == 0
+    with Client(running.address, source=ABUSER) as idle:
+        assert running.reload(text.replace('"refuse"', '"close"')).returncode == 0
+        assert idle.end() in ("closed", "reset")
+
+
+def test_a_ban_of_ipv6_outlives_another_prefix(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    text = config(upstream().address, server=['bind = ["[::1]:0"]'], more=limits("close"))
+    running = gateway(text, workers=2)
+
+    def reachable() -> bool:
+        try:
+            with Client(running.address) as client:
+                return client.get("/x").status == 200
+        except (OSError, Broken):
+            return False
+
+    assert running.command("ban", "::1", "--for", "1h").returncode == 0
+    assert until(lambda: not reachable())
+    assert running.reload(text.replace("burst = 5", "burst = 5\nipv6_prefix = 56")).returncode == 0
+    for _ in range(6):
+        assert not reachable()
+    assert running.command("unban", "::1").returncode == 0
+    assert until(reachable)
 
 
 def test_ipv6_is_banned_by_its_network(gateway: StartGateway, upstream: StartUpstream) -> None:

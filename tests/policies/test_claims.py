@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gwd.policies.claims import MAX_FORWARDED, ClaimRules, Forward, find_claim, scopes
@@ -140,7 +140,7 @@ def test_a_subject_or_id_that_is_no_text_is_refused(name: str, value: Any) -> No
 _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti"]), _values))
 def test_accepted_claims_hold_now_and_no_claims_raise_anything_else(claims: dict[str, Any]) -> None:
     try:
@@ -235,7 +235,7 @@ def test_claims_go_in_the_order_of_the_config() -> None:
     assert lines == b"X-User-Id: ada\r\nX-Roles: a, b\r\n"
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     _values | st.lists(st.text(max_size=5), max_size=3) | st.text(st.characters(max_codepoint=130))
 )

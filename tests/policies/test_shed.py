@@ -95,7 +95,8 @@ def test_who_goes_on_is_banned_in_all_workers_at_once(
     assert (total(segment, BANS_MADE), total(segment, BANNED)) == (1, 3)
     (ban,) = Bans(segment).running(NOW)
     assert (ban.key, ban.prefix, ban.reason) == (here.key, 32, RATE)
-    assert (ban.start, ban.until, ban.weight) == (NOW, NOW + 60 * SECOND, 4)
+    assert (ban.start, ban.until) == (NOW, NOW + 60 * SECOND)
+    assert ban.weight == 4_000_000  # four in no time: so many per second
 
 
 def test_the_banned_are_told_when_it_ends_and_only_peers_lose_their_connection(
@@ -329,3 +330,23 @@ def test_three_workers_judge_as_one_without_bounds_would(
     finally:
         segment.close()
         other.close()
+
+
+def test_nobody_is_banned_for_what_neighbours_do(visitor_from: VisitorFrom) -> None:
+    # One bucket of rows, all of them in use: who comes now is counted with its /24.
+    segment = Segment.create(Sizes(max_workers=1, max_ips=8, max_endpoints=1, max_routes=1))
+    try:
+        ProcessTable(segment).claim(WORKER, 0, os.getpid())
+        shed = Shed(WITH_BANS, segment, 0)
+        for number in range(8):
+            assert reasons(shed, visitor_from(f"198.51.100.{number}"), 3) == [""] * 3
+        met = [
+            reason
+            for number in range(40)
+            for reason in reasons(shed, visitor_from(f"192.0.2.{number}"), 5)
+        ]
+        assert met.count("rate_limited") > 150
+        assert "banned" not in met
+        assert Bans(segment).running(NOW) == []
+    finally:
+        segment.close()
