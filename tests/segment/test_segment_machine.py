@@ -41,6 +41,7 @@ from gwd.segment.lock import lock, unlock
 from gwd.segment.processes import (
     ALLOWED,
     BANS_MADE,
+    COARSE,
     UNCOUNTED,
     WORKER,
     NoColumn,
@@ -50,8 +51,8 @@ from gwd.segment.strikes import Strikes
 
 PATIENCE = 20.0
 """Seconds after which an answer that takes a millisecond will not come."""
-STEPS = 45
-MOST_PROCESSES = 6
+STEPS = 80
+FEWEST_PROCESSES, MOST_PROCESSES = 3, 6
 SLOTS = 2
 GENERATIONS = 3
 SPAN_US = 60_000_000
@@ -62,7 +63,10 @@ KEYS += [b"\x20\x01\x0d\xb8\0\0" + bytes([0, n]) + bytes(8) for n in range(6)]
 ADDRESSES = {(bytes(10) + b"\xff\xff" + key)[-16:] if len(key) == 4 else key for key in KEYS}
 ADDRESSES |= {bytes(10) + b"\xff\xff" + key[:3] + b"\0" for key in KEYS if len(key) == 4}
 ADDRESSES |= {key[:6] + bytes(10) for key in KEYS if len(key) == 16}
-"""Whom a row may be of: an address, or its neighbourhood."""
+"""Whom a row may be of: an address, or its neighbourhood; or a fresh one."""
+FRESH = 10
+"""Addresses that come first to all processes at the same instant, in every storm."""
+FRESH_NETWORK = bytes(10) + b"\xff\xff" + bytes([10, 99])
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,19 @@ class Rule:
     opaque: bool = False
 
     def limiter(self, segment, column):
-        return Limiter(
-            segment, column, self.name, self.per_second, self.burst, opaque=self.opaque
-        )
+        return Limiter(segment, column, self.name, self.per_second, self.burst, opaque=self.opaque)
 
 
-ROOMY = (512, (Rule(b"a", 50, 20), Rule(b"b", 20, 40), Rule(b"c", 80, 10, opaque=True)))
+ROOMY = (1024, (Rule(b"a", 50, 20), Rule(b"b", 20, 40), Rule(b"c", 80, 10, opaque=True)))
 CROWDED = (16, (Rule(b"a", 50, 20), Rule(b"b", 50, 20), Rule(b"c", 50, 20, opaque=True)))
 
 
 def now_us():
     return time.monotonic_ns() // 1000
+
+
+def fresh(number):
+    return bytes([10, 99, number >> 8 & 255, number & 255])
 
 
 # What each key is banned as: nothing of another's ban may be found in its row.
@@ -109,12 +115,12 @@ class Tally:
     """What each column's processes did, in memory that outlives them; each writes its own."""
 
     def __init__(self, columns, rules):
-        self._width = (rules + 1) * len(KEYS)
+        self._width = (rules + 2) * len(KEYS)
         self._map = mmap.mmap(-1, columns * self._width * 8)
         self.words = memoryview(self._map).cast("Q")
 
     def add(self, column, rule, key):
-        """`rule` is the limiter's number; one more than the last is for strikes."""
+        """`rule` is the limiter's number; the next is for strikes, the next for fresh ones."""
         self.words[column * self._width + rule * len(KEYS) + key] += 1
 
     def of(self, rule, key):
@@ -187,22 +193,26 @@ class Member:
     def let_go(self, byte):
         unlock(self._fd, byte)
 
-    def storm(self, seed, microseconds):
-        """Everything at once, without pause."""
+    def storm(self, seed, begin, until, first):
+        """Everything at once, without pause, after all have met fresh addresses from `first` on."""
         chance = random.Random(seed)
-        until = now_us() + microseconds
+        for number in range(first, first + FRESH):
+            while now_us() < begin:
+                pass
+            if not self._limiters[0].admit(fresh(number), now_us()):
+                self._tally.add(self._column, len(self._limiters) + 1, 0)
+            begin += 200
         while now_us() < until:
-            for _ in range(20):
-                key = chance.randrange(len(KEYS)) if chance.random() < 0.6 else 3
-                what = chance.random()
-                if what < 0.7:
-                    self.admit(chance.randrange(len(self._limiters)), key, 1)
-                elif what < 0.85:
-                    self.strike(key)
-                elif what < 0.95:
-                    self.ban(key, chance.random() < 0.5)
-                else:
-                    self.unban(key)
+            key = chance.randrange(len(KEYS)) if chance.random() < 0.6 else 3
+            what = chance.random()
+            if what < 0.7:
+                self.admit(chance.randrange(len(self._limiters)), key, 1)
+            elif what < 0.85:
+                self.strike(key)
+            elif what < 0.95:
+                self.ban(key, chance.random() < 0.5)
+            else:
+                self.unban(key)
 
 
 @dataclass
@@ -255,11 +265,14 @@ class Machine:
         self.marks = {}
         self.counts = [0] * (layout.PROCESS_WIDTH * self.segment.sizes.columns)
         self.sequence = 0
+        self.met = 0
+        """Fresh addresses that came so far."""
 
     # steps
 
     def join(self):
-        """A new process, in a slot that has not all its generations yet."""
+        """A new process, in a slot that has not all its generations yet; if columns are short,
+        those of the dead are released first, as the supervisor does in time."""
         in_slot = [sum(p.slot == slot for p in self.processes) for slot in range(SLOTS)]
         slot = in_slot.index(min(in_slot))
         if len(self.processes) >= MOST_PROCESSES or in_slot[slot] >= GENERATIONS:
@@ -268,7 +281,7 @@ class Machine:
             column = self.table.claim(WORKER, slot, 1)
         except NoColumn:
             self.release()
-            return
+            column = self.table.claim(WORKER, slot, 1)
         ours, theirs = Pipe()
         child = self.fork(
             lambda: Member(self.segment, column, self.rules, self.tally).serve(theirs)
@@ -291,9 +304,8 @@ class Machine:
     def one_strikes(self):
         for process in self.some():
             key = self.a_key()
-            counted = process.call("strike", key)
-            assert counted <= self.tally.of(len(self.rules), key)
-            assert counted or self.disturbed() or self.is_crowded()
+            # 0 if there is no room for it.
+            assert process.call("strike", key) <= self.tally.of(len(self.rules), key)
 
     def one_bans(self):
         """All see it at once; and so they do when it is lifted."""
@@ -325,11 +337,14 @@ class Machine:
 
     def all_storm(self):
         """While they do, some are killed, stopped and continued, at any instant."""
-        microseconds = self.chance.randrange(2_000, 15_000)
+        microseconds = self.chance.randrange(4_000, 15_000)
+        begin = now_us() + 1_000
         busy = self.idle()
         for process in busy:
-            process.ask("storm", self.chance.randrange(1 << 30), microseconds)
+            seed = self.chance.randrange(1 << 30)
+            process.ask("storm", seed, begin, begin + microseconds, self.met)
             process.waits = True
+        self.met += FRESH
         for _ in range(self.chance.randrange(4)):
             time.sleep(self.chance.uniform(0, microseconds / 2e6))
             if not busy:
@@ -434,7 +449,8 @@ class Machine:
         self.counts = counts
         assert self.bans.sequence >= self.sequence
         self.sequence = self.bans.sequence
-        told = sum(self.tally.rule(rule) for rule in range(len(self.rules)))
+        fresh_ones = len(self.rules) + 1
+        told = sum(self.tally.rule(rule) for rule in [*range(len(self.rules)), fresh_ones])
         unsaid = self.kills + sum(p.waits for p in self.processes)
         assert told <= self.table.total(ALLOWED) <= told + unsaid
 
@@ -450,8 +466,10 @@ class Machine:
             return
         for number, rule in enumerate(self.rules):
             due = rule.per_second * seconds + rule.burst
+            # Whose row could not be made for a while was counted with its neighbours meanwhile.
+            elsewhere = min(due, self.table.total(COARSE))
             for key in range(len(KEYS)):
-                assert self.tally.of(number, key) <= 1.1 * due + more
+                assert self.tally.of(number, key) <= 1.1 * due + elsewhere + more
 
     def check_bans(self):
         now = now_us()
@@ -480,7 +498,8 @@ class Machine:
                     continue
                 found += [mark] if number != shared else []
                 address = high.to_bytes(8, "big") + low.to_bytes(8, "big")
-                assert not kind or address in ADDRESSES
+                known = address in ADDRESSES or address.startswith(FRESH_NETWORK)
+                assert known or not kind
                 belongs = (interval, kind, address)
                 assert self.marks.setdefault(mark, belongs) == belongs, "a row of somebody else's"
             assert len(set(found)) == len(found), "somebody has two rows"
@@ -528,24 +547,24 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("table", [ROOMY, CROWDED], ids=["roomy", "crowded"])
-def test_whatever_happens_to_its_processes_the_segment_means_what_it_meant(
-    make, fork, table, seed
-):
+def test_whatever_happens_to_its_processes_the_segment_means_what_it_meant(make, fork, table, seed):
     max_ips, rules = table
     chance = random.Random(seed)
     # With six columns given out before, the processes' cells lie in two groups.
     segment = make(columns=6 * (seed % 2), max_workers=4, max_ips=max_ips)
     machine = Machine(segment, fork, rules, chance)
     try:
-        for _ in range(3):
+        for _ in range(FEWEST_PROCESSES):
             machine.join()
         for _ in range(STEPS):
             (step,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
             machine.history.append(step)
             getattr(machine, step)()
             machine.check()
+            while len(machine.processes) < FEWEST_PROCESSES:
+                machine.join()
         machine.finish()
     except AssertionError as error:
         error.add_note(f"seed {seed}, after {machine.history}")
