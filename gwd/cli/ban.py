@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from gwd.cli import exits
+
+if TYPE_CHECKING:
+    from gwd.cli.shut_out import Whom
+    from gwd.segment.bans import Bans
+    from gwd.supervisor.pidfile import Found
 
 EPILOG = """\b
 Examples:
@@ -32,7 +38,7 @@ def command(address: str, span: str, config: str | None, admin: str | None) -> i
     IPv6 addresses are banned with their network (limits.per_ip.ipv6_prefix). Addresses of
     limits.exempt and server.trusted_proxies cannot be banned.
     """
-    from gwd.cli.shut_out import now_us, patiently, protected_by, whom
+    from gwd.cli.shut_out import BUSY, now_us, patiently, protected_by, whom
     from gwd.config.units import NotAllowed, positive_duration
     from gwd.segment.bans import BY_HAND, Bans
     from gwd.supervisor.daemon import Daemon, NoDaemon
@@ -47,41 +53,73 @@ def command(address: str, span: str, config: str | None, admin: str | None) -> i
         )
     try:
         with Daemon.find(admin, config, os.environ, writable=True) as daemon:
-            target = whom(address, daemon.found)
-            network = protected_by(address, daemon.found)
-            if network:
-                click.echo(
-                    f"gwd: {target.text} is never banned: {network} is in limits.exempt or "
-                    "server.trusted_proxies",
-                    err=True,
-                )
+            found, bans = daemon.found, Bans(daemon.segment)
+            target = whom(address, found)
+            protected = protected_by(address, found)
+            if protected:
+                click.echo(f"gwd: {address} is never banned: {protected}", err=True)
                 return exits.FAILED
-            bans, now = Bans(daemon.segment), now_us()
-            until = now + int(seconds * 1e6)
 
             def change() -> bool:
+                now = now_us()
+                until = now + round(seconds * 1e6)
                 if not bans.ban(target.key, target.prefix, now, until, BY_HAND, peer=True):
                     raise TimeoutError
                 return True
 
-            if not patiently(change):
+            otherwise = (
+                f"{target.text} is not banned: the table is full of longer bans by hand where it "
+                f"would stand, or another process {BUSY}"
+            )
+            if not patiently(change, otherwise):
                 return exits.FAILED
-            click.echo(f"banned {target.text} for {span}: {_enforced(bans)}")
+            of = f", the network of {address}," if "/" in target.text != address else ""
+            click.echo(f"banned {target.text}{of} for {span}: {_kept(bans, target, found)}")
+            if found.untold:
+                click.echo(
+                    f"gwd: limits.exempt and server.trusted_proxies have {found.untold} networks "
+                    "that commands do not know; if one holds the address, the ban has no effect",
+                    err=True,
+                )
     except NoDaemon as error:
         click.echo(f"gwd: {error}", err=True)
         return exits.NO_DAEMON
-    click.echo(f"undo: gwd unban {target.text.partition('/')[0]}")
+    click.echo(f"undo: gwd unban {address}")
     return exits.GOOD
 
 
-def _enforced(bans: object) -> str:
-    """How the ban just made is kept, as soon as the kernel's filter has taken note of it."""
-    from gwd.cli.shut_out import kernel_says
-    from gwd.segment.bans import Bans
+def _kept(bans: Bans, target: Whom, found: Found) -> str:
+    """How the ban just made is kept, once the kernel's filter has taken note of it."""
+    from gwd.cli.shut_out import (
+        CLOSE,
+        EITHER,
+        KERNEL,
+        REFUSE,
+        Enforcement,
+        droppable,
+        kept_by,
+        now_us,
+    )
 
-    assert isinstance(bans, Bans)
-    wanted, deadline = bans.sequence, time.monotonic() + PATIENCE
-    while bans.filter().sequence < wanted and time.monotonic() < deadline:
+    # An odd one is a change that somebody is about to make, after ours.
+    wanted, deadline = bans.sequence & ~1, time.monotonic() + PATIENCE
+    if found.ban_action == REFUSE:
+        return "429"
+    if found.ban_action == CLOSE:
+        return "close at accept"
+    while bans.filter().sequence < wanted:
+        if time.monotonic() > deadline:
+            return "workers at once; kernel within a second"
         time.sleep(0.02)
-    view = bans.filter()
-    return kernel_says(view) if view.sequence >= wanted else "workers, the kernel soon"
+    error = Enforcement.of(bans.filter(), found).error
+    if error:
+        return f"close at accept, as the kernel took no filter ({error})"
+    running = bans.running(now_us())
+    ours = [ban for ban in running if ban.key == target.key]
+    if ours and not droppable(ours, found):
+        return "close at accept, as its network holds addresses that are never banned"
+    kept = kept_by(bans, running, now_us(), found).get(target.key, "")
+    if kept == KERNEL:
+        return "kernel drop"
+    full = ", if not in the kernel's filter, which is full" if kept == EITHER else ""
+    return f"close at accept{full}"

@@ -110,14 +110,17 @@ def _count_cells() -> dict[str, int]:
 
 
 def _limits(daemon: Daemon, processes: Any) -> dict[str, Any]:
-    from gwd.cli.shut_out import kernel_says, now_us
+    from gwd.cli.shut_out import Enforcement, now_us
     from gwd.segment.bans import Bans
 
     bans = Bans(daemon.segment)
+    running = len(bans.running(now_us()))
+    kept = Enforcement.of(bans.filter(), daemon.found)
     return {
         **{name: processes.total(cell) for name, cell in _count_cells().items()},
-        "bans_running": len(bans.running(now_us())),
-        "bans_enforced_by": kernel_says(bans.filter()),
+        "bans_running": running,
+        "bans_enforced_by": kept.how if running or daemon.found.bans_by_rate else "off",
+        "bans_filter_error": kept.error,
     }
 
 
@@ -233,13 +236,13 @@ def render(found: Mapping[str, Any]) -> str:
         f"gwd {found['version']}  up {span(found['uptime'])}  "
         f"config {config['digest']} loaded {loaded}"
         + (f" (last reload {reload})" if reload != "none" else "")
-        + f"  workers {ready}/{found['workers_wanted']}",
+        + f"  workers {ready}/{found['workers_wanted']}  bans: {_bans(limits)}",
         "listening on " + "  ".join(found["addresses"]),
         f"total {total['requests']} requests  {_shares(total)}in flight {total['in_flight']}  "
         f"connections {total['connections']}",
         f"limits: allowed {limits['allowed']}  limited {limits['limited']}  "
         f"banned {limits['bans_running']}, turned away {limits['banned']}  "
-        f"bans: {limits['bans_enforced_by']}",
+        f"bans made {limits['bans_made']}",
         f"tracked {limits['tracked']} addresses, given up {limits['evicted']}, counted with "
         f"neighbours {limits['coarse']}, uncounted {limits['uncounted']}",
     ]
@@ -252,6 +255,11 @@ def render(found: Mapping[str, Any]) -> str:
         lines += ["", *table(_UPSTREAM_COLUMNS, map(_upstream_cells, found["upstreams"]))]
     lines += ["", *table(_ROUTE_COLUMNS, map(_route_cells, found["routes"]))]
     return "\n".join(lines)
+
+
+def _bans(limits: Mapping[str, Any]) -> str:
+    error = f" (no filter: {limits['bans_filter_error']})" if limits["bans_filter_error"] else ""
+    return f"{limits['bans_enforced_by']}{error}"
 
 
 def _shares(total: Mapping[str, Any]) -> str:

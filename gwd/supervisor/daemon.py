@@ -33,7 +33,8 @@ class Daemon:
     """One running gateway. Close it, or use it in a `with`."""
 
     def __init__(self, found: pidfile.Found, *, writable: bool = False) -> None:
-        """Raises NoDaemon if its segment cannot be opened."""
+        """Raises NoDaemon if its segment cannot be opened. A process has one at a time: the end of
+        one drops the locks of another (gwd.segment.memory)."""
         self.pid = found.pid
         self.found = found
         try:
@@ -118,7 +119,8 @@ def _attach(found: pidfile.Found, writable: bool) -> Segment:
         fd = os.open(f"/proc/{found.pid}/fd/{found.segment_fd}", how)
     except PermissionError:
         raise NoDaemon(
-            f"gwd runs as process {found.pid}, but its state may not be read by this user"
+            f"gwd runs as process {found.pid}, but only its own user and root may "
+            f"{'change' if writable else 'read'} its state"
         ) from None
     except OSError as error:
         raise NoDaemon(

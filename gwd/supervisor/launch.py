@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
+from gwd.policies.shed import DEFAULT_ACTION
 from gwd.process.child import CONTROLLER, WORKER
 from gwd.process.events import EventLog
 from gwd.segment.memory import Segment, Sizes
@@ -115,14 +116,20 @@ def launch(
 
         def publish() -> None:
             limits, server = configuration.snapshot.limits, configuration.snapshot.server
+            per_ip, ban = limits.per_ip, limits.ban
             pidfile.write(
                 pid=os.getpid(),
                 segment_fd=segment.fd,
                 started=started,
                 addresses=listeners.addresses,
                 workers=configuration.workers,
-                ipv6_prefix=64 if limits.per_ip is None else limits.per_ip.ipv6_prefix,
-                never_banned=(*limits.exempt, *server.trusted_proxies),
+                ipv6_prefix=64 if per_ip is None else per_ip.ipv6_prefix,
+                never_banned={
+                    "limits.exempt": limits.exempt,
+                    "server.trusted_proxies": server.trusted_proxies,
+                },
+                ban_action=DEFAULT_ACTION if ban is None else ban.action,
+                bans_by_rate=ban is not None and per_ip is not None and per_ip.mode != "observe",
             )
 
         supervisor = Supervisor(

@@ -1,11 +1,15 @@
 """`gwd.pid`: how commands find the daemon without talking to it.
 
-The file lies beside the admin socket and holds one JSON object {pid, segment_fd, started,
-addresses, workers, ipv6_prefix, never_banned}. What makes it true is not its text but its lock: a
-POSIX record lock over the whole file, which the kernel ties to the supervisor's process (children
-do not inherit it) and drops when that ends, however it ends. A file nobody locks is a dead
-daemon's. A reader asks the kernel who holds the lock (F_GETLK) and never takes it, so looking
-disturbs nobody.
+The file lies beside the admin socket and holds one JSON object: how to reach the daemon (pid,
+segment_fd, started, addresses, workers), and what of its config commands must know to ban
+(ipv6_prefix, never_banned, …), written anew whenever a config comes into force. What makes it true
+is not its text but its lock: a POSIX record lock over the whole file, which the kernel ties to the
+supervisor's process (children do not inherit it) and drops when that ends, however it ends. A file
+nobody locks is a dead daemon's. A reader asks the kernel who holds the lock (F_GETLK) and never
+takes it, so looking disturbs nobody.
+
+Readers take no more than `_LONGEST` bytes: of very many networks that are never banned, only so
+many are told as keep the file shorter.
 
 A POSIX lock is lost when its process closes *any* fd of the file: the supervisor opens it once.
 """
@@ -20,13 +24,13 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gwd.config.find import make_runtime_directory, runtime_directories, runtime_directory
 
 NAME = "gwd.pid"
-MOST_NETWORKS = 256
-"""Told of those never banned, so that the file stays short; the workers know them all."""
+MOST_NETWORKS = 1024
+"""Told of those never banned: 45 KiB of the longest ones. The workers know them all."""
 _TRIES = 10
 _LONGEST = 1 << 16
 _FLOCK = "hhqqi4x"
@@ -49,11 +53,17 @@ class Found:
     addresses: tuple[str, ...]
     workers: int
     """How many it means to have."""
-    ipv6_prefix: int
+    ipv6_prefix: int = 64
     """IPv6 addresses that share so many bits count as one."""
-    never_banned: tuple[str, ...]
-    """Networks of limits.exempt and server.trusted_proxies, the first `MOST_NETWORKS` of them."""
-    path: str
+    never_banned: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Networks by the key of the config that lists them, `MOST_NETWORKS` of them at most."""
+    untold: int = 0
+    """How many more there are."""
+    ban_action: str = "drop"
+    """What the banned meet: "drop", "close" or "refuse"."""
+    bans_by_rate: bool = False
+    """Whether too many refusals are a ban; else there are only those by hand."""
+    path: str = ""
 
 
 class PidFile:
@@ -91,9 +101,12 @@ class PidFile:
         addresses: Sequence[str],
         workers: int,
         ipv6_prefix: int = 64,
-        never_banned: Sequence[str] = (),
+        never_banned: Mapping[str, Sequence[str]] | None = None,
+        ban_action: str = "drop",
+        bans_by_rate: bool = False,
     ) -> None:
         """Say how to reach the daemon. May be called again when something has changed."""
+        told, untold = _shortened(never_banned or {})
         record = {
             "pid": pid,
             "segment_fd": segment_fd,
@@ -101,7 +114,10 @@ class PidFile:
             "addresses": list(addresses),
             "workers": workers,
             "ipv6_prefix": ipv6_prefix,
-            "never_banned": list(never_banned[:MOST_NETWORKS]),
+            "never_banned": told,
+            "untold": untold,
+            "ban_action": ban_action,
+            "bans_by_rate": bans_by_rate,
         }
         text = json.dumps(record).encode() + b"\n"
         os.pwrite(self._fd, text, 0)
@@ -112,6 +128,16 @@ class PidFile:
         with suppress(OSError):
             os.unlink(self.path)
         os.close(self._fd)
+
+
+def _shortened(never_banned: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], int]:
+    """The first `MOST_NETWORKS` of the networks, and how many are left out."""
+    told: dict[str, list[str]] = {}
+    room = MOST_NETWORKS
+    for key, networks in never_banned.items():
+        told[key] = list(networks[:room])
+        room -= len(told[key])
+    return told, sum(map(len, never_banned.values())) - MOST_NETWORKS + room
 
 
 def path_for_daemon(
@@ -193,11 +219,17 @@ def _parse(text: bytes, path: str) -> Found | None:
             started=float(record["started"]),
             addresses=tuple(map(str, record["addresses"])),
             workers=int(record["workers"]),
-            ipv6_prefix=int(record["ipv6_prefix"]),
-            never_banned=tuple(map(str, record["never_banned"])),
+            ipv6_prefix=int(record.get("ipv6_prefix", 64)),
+            never_banned={
+                key: tuple(map(str, networks))
+                for key, networks in record.get("never_banned", {}).items()
+            },
+            untold=int(record.get("untold", 0)),
+            ban_action=str(record.get("ban_action", "drop")),
+            bans_by_rate=bool(record.get("bans_by_rate", False)),
             path=path,
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -26,7 +26,7 @@ def test_the_tables_show_processes_upstreams_and_routes(running):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("gwd ")
-    assert lines[0].endswith("workers 2/2")
+    assert lines[0].endswith("workers 2/2  bans: off")
     assert lines[1] == f"listening on {running.addresses[0]}"
     assert lines[2].startswith("total 3 requests  2xx 100.0%")
     words = [line.split() for line in lines]
@@ -47,6 +47,66 @@ def test_json_holds_the_same_for_machines(running):
     assert {route["route"] for route in found["routes"]} == {"-", "app", "hello"}
     assert found["upstreams"][0]["upstream"] == "app"
     assert found["config"]["generation"] == 1
+
+
+LIMITS = """
+[limits]
+exempt = ["127.0.0.9"]
+[limits.per_ip]
+rate = "1/h"
+burst = 3
+[limits.ban]
+after = 3600
+action = "refuse"
+"""
+
+
+def test_what_limits_came_to_is_counted_per_process_and_in_all(running):
+    with running.config.open("a") as file:
+        file.write(LIMITS)
+    running.start("--workers", "2")
+    assert running.gwd("status").stdout.partition("\n")[0].endswith("  bans: refuse")
+    statuses = []
+    for _ in range(9):
+        client = http.client.HTTPConnection(running.addresses[0], timeout=20)
+        client.request("GET", "/hello")
+        statuses.append(client.getresponse().status)
+        client.close()
+    served, refused = statuses.count(200), statuses.count(429)
+    assert served + refused == 9
+
+    found = json.loads(running.gwd("status", "--json").stdout)
+    limits = found["limits"]
+    # Three refusals are too many; the third of them is the first that meets the ban.
+    counts = [served, 3, refused - 2]
+    assert [limits[name] for name in ("allowed", "limited", "banned")] == counts
+    assert (limits["bans_made"], limits["bans_running"]) == (1, 1)
+    assert limits["bans_enforced_by"] == "refuse"
+    assert limits["tracked"] >= 1
+    assert limits["evicted"] == limits["coarse"] == limits["uncounted"] == 0
+    workers = [p["limits"] for p in found["processes"] if p["role"] == "worker"]
+    for name in ("allowed", "limited", "banned", "tracked", "bans_made"):
+        assert sum(each[name] for each in workers) == limits[name]
+
+    lines = running.gwd("status").stdout.splitlines()
+    in_all = f"allowed {served}  limited 3  banned 1, turned away {refused - 2}  bans made 1"
+    assert f"limits: {in_all}" in lines
+    columns = next(line for line in lines if line.startswith("PROCESS")).split()[-3:]
+    assert columns == ["ALLOWED", "LIMITED", "BANNED"]
+    rows = [line.split()[-3:] for line in lines if line.startswith("worker ")]
+    assert [sum(map(int, column)) for column in zip(*rows, strict=True)] == counts
+
+
+def test_who_keeps_bans_is_said_in_the_first_line(running):
+    running.start()
+    assert running.gwd("ban", "192.0.2.1").returncode == 0
+    found = json.loads(running.gwd("status", "--json").stdout)["limits"]
+    assert found["bans_running"] == 1
+    first = running.gwd("status").stdout.partition("\n")[0]
+    if found["bans_filter_error"]:  # this kernel takes none
+        assert f"  bans: close (no filter: {found['bans_filter_error']})" in first
+    else:
+        assert first.endswith("  bans: kernel")
 
 
 def test_the_last_refusal_is_shown(running):

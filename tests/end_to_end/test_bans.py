@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-from collections.abc import Iterable
 
 import pytest
 from rig.client import Broken, Client, request
@@ -124,11 +122,12 @@ def test_a_ban_ends_by_itself_and_by_hand(gateway: StartGateway, upstream: Start
 
     done = running.command("ban", NEIGHBOUR, "--for", "2h")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"banned {NEIGHBOUR} for 2h: kernel (1 addresses)")
+    assert done.stdout.startswith(f"banned {NEIGHBOUR} for 2h: kernel drop\n")
     assert f"undo: gwd unban {NEIGHBOUR}" in done.stdout
     assert connects(running, NEIGHBOUR) == "dropped"
     listed = running.command("bans").stdout
-    assert re.search(rf"{NEIGHBOUR} +by hand +\d+s +1h 59m", listed), listed
+    assert listed.startswith("1 banned  bans: kernel (1 of 1 addresses)\n")
+    assert re.search(rf"{NEIGHBOUR} +by hand +\d+s +1h 59m +kernel\n", listed), listed
     assert running.command("unban", NEIGHBOUR).returncode == 0
     assert until(lambda: connects(running, NEIGHBOUR, 5) == "200", 5)
     again = running.command("unban", NEIGHBOUR)
@@ -197,11 +196,12 @@ def test_behind_a_trusted_proxy_the_client_is_refused_and_the_proxy_never(
     assert bans(running) == ["203.0.113.7"]
     refused = running.command("ban", "127.0.0.7")
     assert refused.returncode == 1
-    assert "never banned: 127.0.0.7/32 is in" in refused.stderr
+    assert "never banned: 127.0.0.7/32 is in server.trusted_proxies" in refused.stderr
     assert connects(running, "127.0.0.7") in ("200", "429")
     filtered = json.loads(running.command("bans", "--json").stdout)
-    assert filtered["enforced_by"] == "workers"
+    assert (filtered["enforced_by"], filtered["in_filter"]) == ("kernel", 0)
     assert filtered["bans"][0]["met_as"] == "client of a proxy"
+    assert filtered["bans"][0]["enforced"] == "workers"
 
 
 def test_the_exempt_are_never_banned_and_observing_bans_nobody(
@@ -260,25 +260,7 @@ def test_ipv6_is_banned_by_its_network(gateway: StartGateway, upstream: StartUps
 
     assert reachable()
     done = running.command("ban", "::1", "--for", "1h")
-    assert done.stdout.startswith("banned ::/64 for 1h"), done
+    assert done.stdout.startswith("banned ::/64, the network of ::1, for 1h: "), done
     assert until(lambda: not reachable())
     assert running.command("unban", "::2").returncode == 0  # the same network
     assert until(reachable)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["ban", "nonsense"], "'nonsense' is not an IP address"),
-        (["ban", "203.0.113.7", "--for", "soon"], "'soon' is not a duration"),
-        (["ban", "203.0.113.7", "--for", "31d"], "30 days at most"),
-        (["unban", "203.0.113.300"], "is not an IP address"),
-    ],
-)
-def test_what_makes_no_sense_is_a_usage_error(
-    gateway: StartGateway, upstream: StartUpstream, arguments: Iterable[str], said: str
-) -> None:
-    running = gateway(config(upstream().address))
-    done: subprocess.CompletedProcess[str] = running.command(*arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
