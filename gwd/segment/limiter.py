@@ -141,6 +141,10 @@ class Limiter:
         backlog = tokens * self._interval - elapsed
         if backlog < self._depth:
             cell = words[own]
+            if words[at_start] != start:
+                # Another process began it anew while we were held up: to put our start over its
+                # own would forget what was admitted since.
+                return self.admit(key, now_us)
             if backlog <= 0 and elapsed:
                 words[at_start] = now_us
                 words[own] = (now_us & TAG_MASK) << COUNT_BITS | 1
