@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.compare.peers import Running, program
+from loadtests.compare.running import Running, program
 from loadtests.limits import crowd, decisions, peers, wrk
 from loadtests.limits.gateway import gateway
 from loadtests.limits.report import Show

@@ -22,7 +22,7 @@ import uvloop
 from gwd.segment.limiter import Limiter
 from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import WORKER, ProcessTable
-from loadtests.compare.peers import program
+from loadtests.compare.running import program
 
 RATE, BURST = 100, 50
 KEYS = 8

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -62,6 +62,12 @@ def at_refill(begin: int, _index: int, _processes: int) -> Iterator[int]:
         begin += INTERVAL
 
 
+def without_pause(begin: int, _index: int, _processes: int) -> Iterator[int]:
+    """As often as they can: whoever runs asks within a µs or two of every refill."""
+    while True:
+        yield max(begin, now_us())
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     name: str
@@ -69,6 +75,7 @@ class Pattern:
     keys: tuple[bytes, ...] = (ONE_KEY[0],)
     buckets: int = 1
     """Token buckets that there are to be filled."""
+    burst: int = BURST
     kills: bool = False
 
 
@@ -77,6 +84,8 @@ PATTERNS = (
     Pattern("steady, 10 ×", steady(10)),
     Pattern("bursts of 20 ×, pauses", on_and_off),
     Pattern("all at the refill instants", at_refill),
+    Pattern("without pause", without_pause),
+    Pattern("without pause, burst 1", without_pause, burst=1),
     Pattern("12 addresses for 8 rows", steady(10), tuple(CROWD), 9),
     Pattern("10 ×, one killed every 0.1 s", steady(10), kills=True),
 )
@@ -97,7 +106,7 @@ def ask(
     segment: Segment, column: int, pattern: Pattern, begin: int, until: int, place: tuple[int, int]
 ) -> tuple[int, int]:
     """What one process does; the first and the last judgement."""
-    limiter = Limiter(segment, column, b"r", RATE, BURST)
+    limiter = Limiter(segment, column, b"r", RATE, pattern.burst)
     first, last = 0, now_us()
     for at in pattern.instants(begin, *place):
         if at >= until:
@@ -155,11 +164,16 @@ def _measure(
         for _, child in children:
             early, late = child.result()
             first, last = min(first, early), max(last, late)
-    due = pattern.buckets * (RATE * (last - first) / 1e6 + BURST)
+    due = pattern.buckets * (RATE * (last - first) / 1e6 + pattern.burst)
     return Sample(table.total(ALLOWED), due, kills)
 
 
-def show(seconds: float, repetitions: int, processes: tuple[int, ...] = (2, 4, 8)) -> Show:
+def show(
+    seconds: float,
+    repetitions: int,
+    processes: Sequence[int] = (2, 4, 8),
+    patterns: Sequence[Pattern] = PATTERNS,
+) -> Show:
     table = Show(
         "error",
         "How much more than is due",
@@ -170,7 +184,7 @@ def show(seconds: float, repetitions: int, processes: tuple[int, ...] = (2, 4, 8
         ("arrivals", "processes", "kills", "due", "ratio", "above", "may be"),
     )
     chance = random.Random(7)
-    for pattern in PATTERNS:
+    for pattern in patterns:
         for count in processes:
             samples = [measure(pattern, count, seconds, chance) for _ in range(repetitions)]
             ratios = [sample.ratio for sample in samples]

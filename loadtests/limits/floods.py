@@ -77,7 +77,7 @@ def _full_speed(address: tuple[str, int], scale: Scale, room: Path) -> Counts:
     return told
 
 
-def _connecting(sources: Sequence[str], request: bytes) -> Callable[..., Counts]:
+def connecting(sources: Sequence[str], request: bytes) -> Callable[..., Counts]:
     def run(address: tuple[str, int], scale: Scale, _room: Path) -> Counts:
         return flooders.connect(address, sources, scale.seconds, request=request)
 
@@ -100,9 +100,11 @@ FLOODS = (
     Flood("one address at full speed, no bans", _full_speed, action="none"),
     Flood("one address at full speed", _full_speed),
     Flood("one address at full speed, refuse", _full_speed, action="refuse"),
-    Flood("10,000 banned addresses connect", _connecting(_CROWD, flooders.REQUEST), banned=_CROWD),
-    Flood("one address opens and closes connections", _connecting([BAD], b"")),
-    Flood("20,000 addresses open and close connections", _connecting(flooders.addresses(PEERS), b"")),
+    Flood("10,000 banned addresses connect", connecting(_CROWD, flooders.REQUEST), banned=_CROWD),
+    Flood("one address opens and closes connections", connecting([BAD], b"")),
+    Flood(
+        "20,000 addresses open and close connections", connecting(flooders.addresses(PEERS), b"")
+    ),
     *(
         Flood(f"a banned address sends SYNs, {action}", _syns, action=action, banned=(BAD,))
         for action in ("drop", "close", "refuse")

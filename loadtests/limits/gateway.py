@@ -16,7 +16,7 @@ from gwd.segment.bans import FILTER_FAILED, FILTER_ON, Bans
 from gwd.segment.memory import Segment
 from gwd.segment.processes import READY, WORKER, ProcessTable
 from gwd.supervisor.daemon import Daemon, NoDaemon
-from loadtests.compare.peers import Running, free_port
+from loadtests.compare.running import Running, free_port
 
 PATIENCE = 15.0
 """Seconds for what takes a fraction of one."""

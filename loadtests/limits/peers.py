@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loadtests.compare.peers import Running, free_port
+from loadtests.compare.running import Running, free_port
 
 _NGINX = """
 worker_processes 1; daemon off; pid {room}/pid; error_log {room}/error.log;
