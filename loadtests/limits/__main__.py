@@ -29,8 +29,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("show", nargs="?", default="all", choices=(*SHOWS, "all"))
-    parser.add_argument("--seconds", type=float, default=10, help="of each accuracy measurement")
-    parser.add_argument("--rounds", type=int, default=4, help="of cost")
+    parser.add_argument("--seconds", type=float, default=8, help="of each accuracy measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="of cost")
     parser.add_argument("--tracked", type=int, default=1_000_000, help="addresses, for cost")
     parser.add_argument("--clients", type=int, default=1_000_000, help="of the flood of new ones")
     parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
@@ -52,7 +52,7 @@ def _shows(wanted: tuple[str, ...], room: Path, options: argparse.Namespace) -> 
     if "accuracy" in wanted:
         yield accuracy.show(room, options.seconds)
     if "error" in wanted:
-        yield error.show(1.5, 3)
+        yield error.show(0.8, 3)
     if "cost" in wanted:
         yield cost.show(room, 1, options.rounds, options.tracked)
         yield cost.show_decisions(room, 0.7, 2)

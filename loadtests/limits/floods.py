@@ -43,10 +43,10 @@ def _config(action: str = "drop", more: str = "") -> str:
 class Scale:
     """How long and how much."""
 
-    seconds: float = 4.0
-    before: float = 2.0
+    seconds: float = 3.0
+    before: float = 1.5
     clients: int = 1_000_000
-    clients_within: float = 60.0
+    clients_within: float = 50.0
     """Seconds after which the flood of new clients ends even if not all came."""
 
 
