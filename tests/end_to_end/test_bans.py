@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from rig.client import Broken, Client, request
 from rig.configs import config
 from rig.gateway import Gateway, until
 from rig.kinds import StartGateway, StartUpstream
+from rig.network import in_own_network, set_filter_memory
 
 LIMIT = """
 [limits]
@@ -37,7 +39,7 @@ def limits(action: str = "close", span: str = "60s", mode: str = "enforce") -> s
 
 def connects(running: Gateway, source: str, patience: float = 0.5) -> str:
     """What a connect and a request from `source` come to: "dropped", "closed", or a status."""
-    with socket.socket() as sock:
+    with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET) as sock:
         sock.bind((source, 0))
         sock.settimeout(patience)
         try:
@@ -252,15 +254,42 @@ def test_a_ban_of_ipv6_outlives_another_prefix(
 
 def test_ipv6_is_banned_by_its_network(gateway: StartGateway, upstream: StartUpstream) -> None:
     running = gateway(config(upstream().address, server=['bind = ["[::1]:0"]']), workers=2)
-
-    def reachable() -> bool:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.settimeout(0.3)
-            return sock.connect_ex(running.address) == 0
-
-    assert reachable()
+    assert connects(running, "::1") == "200"
     done = running.command("ban", "::1", "--for", "1h")
     assert done.stdout.startswith("banned ::/64, the network of ::1, for 1h: "), done
-    assert until(lambda: not reachable())
+    assert until(lambda: connects(running, "::1", 0.3) == "dropped")
     assert running.command("unban", "::2").returncode == 0  # the same network
-    assert until(reachable)
+    assert until(lambda: connects(running, "::1", 5) == "200")
+
+
+def test_a_ban_says_why_the_kernel_does_not_keep_it(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    def act() -> None:
+        set_filter_memory(100)
+        running = gateway(config(upstream().address))
+        done = running.command("ban", ABUSER)
+        why = os.strerror(errno.ENOMEM)
+        assert f": close at accept, as the kernel took no filter ({why})\n" in done.stdout
+        assert f"bans: close at accept, workers only, as the kernel took no filter ({why})" in (
+            running.command("bans").stdout
+        )
+        assert f"  bans: close (no filter: {why})\n" in running.command("status").stdout
+        assert connects(running, ABUSER) == "closed"
+
+    in_own_network(act)
+
+
+def test_a_ban_does_not_wait_for_a_controller_that_stands_still(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    running = gateway(config(upstream().address))
+    controller = running.controller()
+    os.kill(controller, signal.SIGSTOP)
+    try:
+        done = running.command("ban", ABUSER)
+        assert ": workers at once; kernel within a second\n" in done.stdout
+        assert connects(running, ABUSER) == "closed"
+    finally:
+        os.kill(controller, signal.SIGCONT)
+    assert kernel_drops(running, ABUSER)
