@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import gwd
@@ -110,8 +111,8 @@ def main() -> None:
     names = options.names or list(NAMES)
     if unknown := set(names) - set(NAMES):
         parser.error(f"no scenario named {', '.join(sorted(unknown))}")
-    locust = machine.version((program("locust") or "locust", "--version"))
-    meta = machine.meta("loadtests.scenarios", {"gwd": gwd.__version__, "locust": locust})
+    versions = {"gwd": gwd.__version__, "locust": metadata.version("locust")}
+    meta = machine.meta("loadtests.scenarios", versions)
     reports = options.report.resolve() if options.report else None
     if reports is not None:
         reports.mkdir(parents=True, exist_ok=True)
