@@ -12,6 +12,7 @@ by itself; all of it takes less than six minutes. Nothing is comparable across r
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1_000_000, help="of the flood of new ones")
     parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     print(machine(), flush=True)
     shows: list[Show] = []
     with tempfile.TemporaryDirectory(prefix="gwd-limits-") as name:
@@ -44,7 +46,7 @@ def main() -> None:
         for show in _shows(wanted, room, options):
             shows.append(show)
             if options.report:  # what there is so far, should a later one fail
-                keep(shows, options.report)
+                keep(shows, options.report, load)
     print("\n" + "\n\n".join(show.markdown() for show in shows))
 
 

@@ -94,9 +94,10 @@ def test_a_report_is_kept_in_both_forms(tmp_path: Path) -> None:
     show = Show("one", "One thing", "Looked at.", ("what", "much"))
     show.add("this", 1.25)
     show.note("That was all.")
-    keep([show], tmp_path / "report")
+    keep([show], tmp_path / "report", 0.25)
     text = (tmp_path / "report" / "report.md").read_text()
     assert "| what | much |\n| --- | --- |\n| this | 1.2 |" in text
     assert "That was all." in text
+    assert "Load average at the start: 0.2" in text
     plain = json.loads((tmp_path / "report" / "report.json").read_text())
     assert plain["shows"][0]["rows"] == [{"what": "this", "much": "1.2"}]
