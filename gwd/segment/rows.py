@@ -131,8 +131,10 @@ class RowTable:
     def share(
         self, bucket: int, mark: int, interval: int, address: tuple[int, int, int], now_us: int
     ) -> Row | None:
-        """The shared row of `bucket`: `mark`'s own if nobody else needs it now, or if who has it
-        is counted by another rate. None if it is nobody's and its lock cannot be had."""
+        """The shared row of `bucket`: `mark`'s own if nobody else needs it now, else that of who
+        has it. With another rate that is too strict or too lax by the ratio of the two, but it
+        never stops limiting; to begin it anew for each in turn would. None if it is nobody's and
+        its lock cannot be had."""
         number = self._shared + bucket
         word = self._addresses + number * ROW_WIDTH
         found = self._words[word]
@@ -142,8 +144,7 @@ class RowTable:
             return self._row(number, found) if found else None
         try:
             found = self._words[word]
-            same_rate = self._words[word + layout.ROW_INTERVAL] == interval
-            if found and found != mark and same_rate and self._empty_at(number) > now_us:
+            if found and found != mark and self._empty_at(number) > now_us:
                 return self._row(number, found)
             if found != mark:
                 self._take(number, mark, interval, address, now_us)
