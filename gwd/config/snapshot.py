@@ -101,6 +101,16 @@ class Limits:
     per_ip: PerIp | None
     ban: Ban | None
 
+    @property
+    def ipv6_prefix(self) -> int:
+        """IPv6 addresses that share so many bits count as one, where nothing is limited, too."""
+        return 64 if self.per_ip is None else self.per_ip.ipv6_prefix
+
+    @property
+    def ban_action(self) -> str:
+        """What the banned meet; those banned by hand are, where the config says nothing of bans."""
+        return "drop" if self.ban is None else self.ban.action
+
 
 @dataclass(frozen=True, slots=True)
 class Verifier:

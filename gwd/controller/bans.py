@@ -25,7 +25,6 @@ from collections.abc import Callable, Sequence
 from gwd.config.snapshot import Snapshot
 from gwd.controller.packet_filter import MAX_INSTRUCTIONS, Filter, compile_filter
 from gwd.http.addresses import Networks, unpack
-from gwd.policies.shed import DEFAULT_ACTION
 from gwd.process.events import Log
 from gwd.segment.bans import BY_HAND, FILTER_FAILED, Ban, Bans
 from gwd.segment.memory import Segment
@@ -71,8 +70,7 @@ class BanWatch:
 
     def configure(self, snapshot: Snapshot) -> None:
         """Take a (new) config: the next look is at all bans."""
-        ban = snapshot.limits.ban
-        self._drops = (DEFAULT_ACTION if ban is None else ban.action) == "drop"
+        self._drops = snapshot.limits.ban_action == "drop"
         self._never = Networks((*snapshot.limits.exempt, *snapshot.server.trusted_proxies))
         self._most = MAX_INSTRUCTIONS
         self._said = None

@@ -33,8 +33,6 @@ WINDOW_US = 10_000_000
 """In which `limits.ban.after` seconds' worth of refusals are too many."""
 LEAST = 3
 """Refusals that make a ban, where the rate is so slow that its worth would be fewer."""
-DEFAULT_ACTION = "drop"
-"""For bans by hand, where the config says nothing of bans."""
 
 
 class Visitor:
@@ -88,17 +86,15 @@ class Shed:
         self._strikes: Strikes | None = None
         self._most = 0
         self._observe = False
-        self._prefix = 64
+        self._prefix = limits.ipv6_prefix
         self._other_prefixes: tuple[int, ...] = ()
         """IPv6 prefixes of bans that were made before `ipv6_prefix` was changed."""
-        self.action = DEFAULT_ACTION if limits.ban is None else limits.ban.action
+        self.action = limits.ban_action
         """What banned peers meet: "drop", "close" or "refuse"."""
-        per_ip = limits.per_ip
-        if per_ip is not None:
-            self._prefix = per_ip.ipv6_prefix
         running = self._bans.running(time.monotonic_ns() // 1000)
         prefixes = {ban.prefix for ban in running if len(ban.key) == 16}
         self._other_prefixes = tuple(prefixes - {self._prefix})
+        per_ip = limits.per_ip
         if per_ip is None:
             return
         rate = per_ip.rate
@@ -109,7 +105,7 @@ class Shed:
             f"per_ip {rate.per_second!r} {rate.burst}".encode(),
             rate.per_second,
             rate.burst,
-            ipv6_prefix=per_ip.ipv6_prefix,
+            ipv6_prefix=self._prefix,
         )
         self._quota = Quota(
             "per-ip", rate.per_second, rate.burst, "Too many requests from this address."
@@ -118,7 +114,7 @@ class Shed:
             self._most = max(LEAST, math.ceil(limits.ban.after * rate.per_second))
             self._for = round(limits.ban.for_ * 1e6)
             self._strikes = Strikes(
-                segment, column, self._most, WINDOW_US, ipv6_prefix=per_ip.ipv6_prefix
+                segment, column, self._most, WINDOW_US, ipv6_prefix=self._prefix
             )
 
     def __call__(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal | None:
@@ -154,7 +150,7 @@ class Shed:
 
     def turn_away(self, visitor: Visitor, now_us: int) -> bool:
         """Whether a connection of `visitor` is not to be opened at all; counts it."""
-        if self.action == "refuse" or not self.banned(visitor, now_us):
+        if not self.cuts or not self.banned(visitor, now_us):
             return False
         self._words[self._banned_cell] += 1
         return True

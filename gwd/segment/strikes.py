@@ -42,8 +42,7 @@ class Strikes:
     def strike(self, key: bytes, now_us: int) -> int:
         """Count a refusal of `key`: how many it had in this window, with this one; 0 if nobody
         can count it."""
-        digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"strikes").digest()
-        bucket, mark = self._rows.place(digest)
+        bucket, mark = self._place(key)
         row = self._rows.find(bucket, mark)
         if row is None:
             kind = address_kind(key, 32 if len(key) == 4 else self._prefix)
@@ -65,7 +64,10 @@ class Strikes:
 
     def forget(self, key: bytes, now_us: int) -> None:
         """Begin a new window for `key`: what it did until now has been dealt with."""
-        digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"strikes").digest()
-        row = self._rows.find(*self._rows.place(digest))
+        row = self._rows.find(*self._place(key))
         if row is not None:
             self._words[row[1]] = max(now_us, self._words[row[1]] + 1)
+
+    def _place(self, key: bytes) -> tuple[int, int]:
+        digest = blake2b(key, digest_size=16, key=self._hash_key, person=b"strikes").digest()
+        return self._rows.place(digest)

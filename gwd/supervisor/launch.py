@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
-from gwd.policies.shed import DEFAULT_ACTION
 from gwd.process.child import CONTROLLER, WORKER
 from gwd.process.events import EventLog
 from gwd.segment.memory import Segment, Sizes
@@ -123,12 +122,12 @@ def launch(
                 started=started,
                 addresses=listeners.addresses,
                 workers=configuration.workers,
-                ipv6_prefix=64 if per_ip is None else per_ip.ipv6_prefix,
+                ipv6_prefix=limits.ipv6_prefix,
                 never_banned={
                     "limits.exempt": limits.exempt,
                     "server.trusted_proxies": server.trusted_proxies,
                 },
-                ban_action=DEFAULT_ACTION if ban is None else ban.action,
+                ban_action=limits.ban_action,
                 bans_by_rate=ban is not None and per_ip is not None and per_ip.mode != "observe",
             )
 

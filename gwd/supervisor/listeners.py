@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gwd.config.snapshot import Bind
+from gwd.process.socket_filter import attach, detach
 from gwd.supervisor.portowner import port_owner
-from gwd.supervisor.socket_filter import attach, detach
 
 BACKLOG = 4096
 """Asked for; the kernel cuts it to net.core.somaxconn."""

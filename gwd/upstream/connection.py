@@ -184,12 +184,7 @@ class Connection:
             return
         rest = reader.rest
         if head.content_length == len(rest) and not head.bodyless:  # all of it is here
-            self.exchange = None
-            if head.keep_alive and exchange.reusable():
-                self.served += 1
-                self.endpoint.release(self)
-            else:
-                self.close()
+            self._finish(exchange, head.keep_alive)
             exchange.answer(head, rest, True)
             return
         body = response_body(head)

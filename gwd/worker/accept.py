@@ -16,11 +16,11 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import TICK
+from gwd.process.socket_filter import detach
 from gwd.worker.client import ClientConnection
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-DETACH_FILTER = 27
-"""SO_DETACH_FILTER of <asm-generic/socket.h>."""
 ABORT = struct.pack("ii", 1, 0)
 REST = 0.1
 """Seconds without accepting when fds or memory ran out."""
@@ -107,8 +105,7 @@ class Acceptor:
         if self._worker.kernel_filters():
             # It inherits the listener's filter, and would keep that version of it in the kernel's
             # memory for as long as it lives.
-            with suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, DETACH_FILTER, 0)
+            detach(sock)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ClientConnection(self._worker, peer)

@@ -29,7 +29,7 @@ from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
+from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
+        end = ending(request.minor, self._keep_alive)
         self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account(self, head.status, "")

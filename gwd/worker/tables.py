@@ -118,10 +118,10 @@ class Tables:
         self._exempt = Networks(limits.exempt)
         self._visitors: dict[str, Visitor] = {}
         self.shed = Shed(limits, segment, column)
-        per_ip = limits.per_ip
-        self._prefix = 64 if per_ip is None else per_ip.ipv6_prefix
+        self._prefix = limits.ipv6_prefix
         self.connections_per_ip = 0
         """Open at once, over all workers; 0: no limit."""
+        per_ip = limits.per_ip
         if per_ip is not None and per_ip.mode != "observe":
             self.connections_per_ip = per_ip.connections
         yield

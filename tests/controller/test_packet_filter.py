@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwd.controller.packet_filter import MAX_INSTRUCTIONS, Network, compile_filter
-from gwd.supervisor.socket_filter import attach, detach
+from gwd.process.socket_filter import attach, detach
 
 SYN, SYN_ACK, ACK, RST = 0x02, 0x12, 0x10, 0x04
 NET_OFF = 0xFFF00000
