@@ -76,6 +76,8 @@ class ClientConnection:
         "due",
         "head",
         "idle_since",
+        "log_end",
+        "logged",
         "peer",
         "pending",
         "place",
@@ -122,6 +124,9 @@ class ClientConnection:
         self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
+        self.logged: object = None
+        self.log_end = ""
+        """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
         self.request_id = ""
         self.subject = ""
         self.started_ns = 0
