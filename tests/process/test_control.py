@@ -59,6 +59,18 @@ class Recorder:
     def reopen_logs(self) -> None:
         self.told.append("reopen_logs")
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        self.told.append(("adopt", slot, [listener.getsockname()[1] for listener in listeners]))
+        for listener in listeners:
+            listener.close()
+        return slot != 9
+
+    def release(self, slot: int) -> None:
+        self.told.append(("release", slot))
+
+    def share(self, workers: int) -> None:
+        self.told.append(("share", workers))
+
 
 class Rig:
     """A Control on a loop, and the supervisor's end of its channel in our hands."""
@@ -86,7 +98,7 @@ class Rig:
             supervisor_pid=os.getppid(),
             workers=2,
         )
-        self.control = Control(self.loop, child, self.actor)
+        self.control = Control(self.loop, child, self.actor, self.actor)
 
     def snapshot(self, grace: int) -> Snapshot:
         file = self.directory / "gwd.toml"
