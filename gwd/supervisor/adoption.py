@@ -5,7 +5,8 @@ The owner reports what it sees (`step`, `adopted`, `refused`, `ended`) and carri
 that come back: `Adopt` gives a worker the listeners of a slot, `Release` takes them from it.
 
     needed --Adopt--> asked --adopted--> held --the own worker serves--> Release
-                        |  '-- refused, ended, or no answer in time: another is asked
+                        |  '-- refused, ended, or no answer in time: another is asked, or
+                        |      it stays with who has them
                         '-- as `held`: it hangs, or has too many: another is asked as well,
                             and when that one has them, the first is released
 
@@ -55,13 +56,14 @@ class Release:
 @dataclass(slots=True)
 class _Held:
     """`holder` was asked at `since` by order `number` and, if `sure`, has said that it accepts;
-    `formers` have not been released yet."""
+    `formers` have not been released yet; `back` is the one of them that may keep them."""
 
     holder: int
     number: int
     since: float
     sure: bool = False
     formers: set[int] = field(default_factory=set)
+    back: int = NOBODY
 
 
 class Adoption:
@@ -103,7 +105,7 @@ class Adoption:
             orders += [Release(slot, worker) for worker in sorted(holders)]
         for slot, held in self._held.items():
             if held.holder in able and not held.sure and now - held.since > ANSWER_TIME:
-                self.refused(slot, held.number, now)
+                orders += self.refused(slot, held.number, now)
         self._resting = {worker: end for worker, end in self._resting.items() if end > now}
         loads = {worker: 0 for worker in able if worker not in self._resting}
         for held in self._held.values():
@@ -121,23 +123,33 @@ class Adoption:
         held = self._held.get(slot)
         if held is None or held.number != number or held.holder == NOBODY:
             return []
-        held.sure = True
+        held.sure, held.back = True, NOBODY
         formers, held.formers = held.formers, set()
         return [Release(slot, former) for former in sorted(formers)]
 
-    def refused(self, slot: int, number: int, now: float) -> None:
+    def refused(self, slot: int, number: int, now: float) -> list[Release]:
         """Order `number` cannot be carried out just now, or was not answered."""
         held = self._held.get(slot)
-        if held is not None and held.number == number and held.holder != NOBODY:
-            self._resting[held.holder] = now + REST_TIME
-            held.formers.add(held.holder)  # it may come to have them all the same
+        if held is None or held.number != number or held.holder == NOBODY:
+            return []
+        refuser, held.number = held.holder, NOBODY
+        self._resting[refuser] = now + REST_TIME
+        # It may come to have them all the same: in the end it is told to let go.
+        if held.back == NOBODY:
+            held.formers.add(refuser)
             held.holder = NOBODY
+            return []
+        held.holder, held.sure, held.back = held.back, True, NOBODY
+        held.formers.discard(held.holder)
+        return [Release(slot, refuser)]
 
     def ended(self, worker: int) -> None:
         """`worker` is no more, and holds nothing."""
         self._resting.pop(worker, None)
         for slot, held in list(self._held.items()):
             held.formers.discard(worker)
+            if held.back == worker:
+                held.back = NOBODY
             if held.holder == worker:
                 held.holder, held.sure = NOBODY, False
                 if not held.formers:
@@ -165,6 +177,7 @@ class Adoption:
             if loads[most] - loads[least] < 2 or not movable:
                 break
             orders.append(self._give(movable[-1], least, MOVED, now))
+            self._held[movable[-1]].back = most
             loads[most] -= 1
             loads[least] += 1
         return orders

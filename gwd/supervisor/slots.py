@@ -107,7 +107,7 @@ class Slots:
         slot, number = message["slot"], message["number"]
         order = self._asked.get(slot)
         if message["op"] == "not_adopted":
-            self._adoption.refused(slot, number, time.monotonic())
+            self._do(self._adoption.refused(slot, number, time.monotonic()))
         elif order is not None and order.number == number:
             del self._asked[slot]
             level = "warning" if order.reason in (HUNG, NO_WORKER) else "info"

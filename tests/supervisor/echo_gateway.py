@@ -1,9 +1,10 @@
 """A gateway whose workers do next to nothing: the supervisor's real tree around a tiny child.
 
 A client sends one word. "who" is answered with one JSON line {slot, pid, body, generation, workers,
-serving, adopted}; "exit", "hang", "freeze" and "slow" make the worker exit, loop for ever, stop by SIGSTOP,
-or answer after a second. `body` is that of the config's first route. It also says how the child
-behaves: "die" at start, "refuse", "hang" or "crawl" in prepare, "explode" in commit.
+serving, adopted}; "exit", "hang", "freeze" and "slow" make the worker exit, loop for ever, stop by
+SIGSTOP, or answer after a second. `body` is that of the config's first route. It also says how the
+child behaves: "die" at start, "refuse", "hang" or "crawl" in prepare, "explode" in commit, "unkind"
+to other slots.
 """
 
 from __future__ import annotations
