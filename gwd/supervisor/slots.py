@@ -4,7 +4,8 @@ A slot is a place for a worker and a set of listeners, and the listeners stay fo
 the kernel sends there must be accepted by somebody. So a slot without a worker that does so is
 given to another one (adoption.py decides to which), and this is when:
 
-- its worker's heartbeat is older than `ADOPT_AFTER`, or it has had no ready worker for so long;
+- its worker's heartbeat is older than `ADOPT_AFTER`, or it has had no worker for so long, or one
+  that is not ready within `START_PATIENCE`;
   what happened while the supervisor itself did not run does not count, and when most heartbeats
   are stale the machine was paused (hung.py). It is released when a worker of its own beats.
 - it is one too many, because a reload wants fewer workers: then for good, or until a reload wants
@@ -28,6 +29,8 @@ from gwd.supervisor.listeners import Listeners
 
 ADOPT_AFTER = 1.0
 """Seconds without a sign of life after which another worker accepts for a slot."""
+START_PATIENCE = 3.0
+"""Seconds that a new worker has to get ready before another one accepts for it."""
 
 HUNG, NO_WORKER, RETIRED = "hung", "no worker", "retired"
 
@@ -146,6 +149,8 @@ class Slots:
                 elif now - beats[own.pid] <= ADOPT_AFTER:
                     served.add(slot)
                     able.append(own.pid)
+            elif own is not None and now - max(own.started, awake_since) <= START_PATIENCE:
+                pass
             elif now - max(self._attended[slot], awake_since) > patience:
                 needs[slot] = NO_WORKER
         self._do(self._adoption.step(now, needs=needs, served=served, able=able))
