@@ -6,7 +6,7 @@ connections to endpoints that stay are kept; requests in flight go on with the t
 with. It owns no policy and parses nothing: it ties together what does.
 
 Draining: what the listeners' queues hold is accepted and served, idle connections close (those that
-only just came, when their first request does not follow), every answer from then on is the last of
+were new or busy a moment ago, when no request follows), every answer from then on is the last of
 its connection; when all are gone or the grace is over, it ends.
 
 Beside its own slot's listeners it serves those it was told to adopt, until they are released. They
@@ -50,8 +50,9 @@ when it is reached."""
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
 
-FIRST_REQUEST = 1.0
-"""Seconds in which the first request of a new connection is to come when the worker drains."""
+NEXT_REQUEST = 1.0
+"""Seconds without a request after which a connection is closed when the worker drains. One that
+was new or busy a moment ago is likely to bring a request just now, which must not meet a close."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -191,7 +192,7 @@ class Worker:
             self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            self.loop.call_later(FIRST_REQUEST, connection.close_soon)
+            self.loop.call_later(NEXT_REQUEST, connection.close_soon)
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
@@ -314,8 +315,8 @@ class Worker:
             acceptor.finish()
         for connection in list(self.connections):
             age = self.clock.now - connection.idle_since
-            if connection.idle and not connection.spare and age < FIRST_REQUEST:
-                self.loop.call_later(FIRST_REQUEST - age, connection.close_soon)
+            if connection.idle and age < NEXT_REQUEST:
+                self.loop.call_later(NEXT_REQUEST - age, connection.close_soon)
             else:
                 connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
