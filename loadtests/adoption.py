@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from loadtests.compare.table import row
@@ -196,7 +197,7 @@ async def stopped(room: Path, rate: float, seconds: float) -> tuple[list[str], l
         await asyncio.sleep(1)
 
     try:
-        visits = await during(lambda over: steadily(gateway.port, rate, over), act)
+        visits = await during(partial(steadily, gateway.port, rate), act)
     finally:
         gateway.stop()
     begin, end = moments
@@ -223,6 +224,9 @@ async def resized(room: Path, clients: int, turns: int, keeps: bool) -> tuple[st
     gateway = Gateway(room, segment, workers=WORKERS)
     text = gateway.config.read_text()
 
+    def has(count: int) -> bool:
+        return len(gateway.workers()) == count
+
     async def act() -> None:
         await asyncio.sleep(0.5)
         for _ in range(turns):
@@ -231,12 +235,11 @@ async def resized(room: Path, clients: int, turns: int, keeps: bool) -> tuple[st
                     text.replace(f"\nworkers = {WORKERS}\n", f"\nworkers = {count}\n")
                 )
                 gateway.reload()
-                await until(lambda count=count: len(gateway.workers()) == count, f"{count} workers")
+                await until(partial(has, count), f"{count} workers")
                 await asyncio.sleep(1)
 
     try:
-        load = lambda over: busily(gateway.port, clients, keeps, over)  # noqa: E731
-        visits = await during(load, act)
+        visits = await during(partial(busily, gateway.port, clients, keeps), act)
     finally:
         gateway.stop()
     kind = "a connection each" if not keeps else "kept connections"
