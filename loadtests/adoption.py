@@ -32,6 +32,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import gwd
+from loadtests.compare import machine
 from loadtests.compare.table import row
 from loadtests.limits.gateway import Gateway
 
@@ -267,14 +269,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4, help="that the worker is stopped")
     parser.add_argument("--clients", type=int, default=32, help="at a time, while it is resized")
     parser.add_argument("--turns", type=int, default=2, help="down and up again")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every visit there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
+    found = machine.meta("loadtests.adoption", {"gwd": gwd.__version__})
     with tempfile.TemporaryDirectory(prefix="gwd-adoption-") as name:
         lines, visits = asyncio.run(shows(options, Path(name)))
     print("\n".join(lines))
-    if options.json is not None:
-        kept = [[visit.begin, visit.took, visit.outcome] for visit in visits]
-        options.json.write_text(json.dumps(kept))
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)
+        title = ["# A hung worker, and fewer workers", "", machine.words(found), ""]
+        (options.report / "report.md").write_text("\n".join([*title, *lines, ""]))
+        (options.report / "meta.json").write_text(json.dumps(found, indent=2) + "\n")
     return 0 if all(visit.outcome in (ANSWERED, RACED) for visit in visits) else 1
 
 
