@@ -83,10 +83,13 @@ class Connection:
 
     # what its endpoint and its exchange do with it
 
-    def begin(self, exchange: Exchange, wire: bytes) -> None:
-        """Serve `exchange`, whose request begins with `wire`."""
+    def begin(self, exchange: Exchange, wire: bytes, deadline: float) -> None:
+        """Serve `exchange`, whose request begins with `wire`; `deadline` is as in `arm`."""
         self.exchange = exchange
         self._interim = 0
+        self.deadline = deadline
+        if deadline < self.due:
+            self._clock.put(self)
         assert self._transport is not None
         self._transport.write(wire)
 
