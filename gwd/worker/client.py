@@ -370,7 +370,7 @@ class ClientConnection:
         end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
         self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            self._worker.account(self, head.status, "")
+            self._worker.account.end(self, head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -626,4 +626,4 @@ class ClientConnection:
             self._abort()
 
     def _account(self, status: int, reason: str) -> None:
-        self._worker.account(self, status, reason)
+        self._worker.account.end(self, status, reason)

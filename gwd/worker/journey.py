@@ -89,7 +89,7 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is peer)
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, visitor is peer)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -130,7 +130,7 @@ class Journey:
         visitor = client.visitor = client.peer
         first = visitor.refusal
         if first is None:
-            first = client.tables.shed(visitor, client.started_ns // 1000, True)
+            first = client.tables.shed.judge(visitor, client.started_ns // 1000, True)
         self._turn_away(client, first or refusal)
 
     # shed
