@@ -14,7 +14,6 @@ import orjson
 
 from gwd.http.head import NO_HEAD, RequestHead
 from gwd.segment.metrics import RouteMetrics
-
 from gwd.worker.access_log import BATCH
 
 if TYPE_CHECKING:

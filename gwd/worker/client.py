@@ -368,7 +368,9 @@ class ClientConnection:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
         end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
-        self._write(b"".join((opening, self.request_id.encode(), end, data)))
+        if self._state != CLOSING:
+            assert self._transport is not None
+            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account.end(self, head.status, "")
             self._finish()

@@ -234,7 +234,7 @@ class Journey:
 
     def _tail(
         self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
-    ) -> bytes:
+    ) -> tuple[bytes, ...]:
         """The upstream's request from behind Host on: the fields `lines`, and what the gateway
         itself says about the request."""
         authority = head.authority
@@ -260,6 +260,4 @@ class Journey:
             end = (
                 f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
             ).encode()
-        if added:
-            return b"".join((lines, *added, client.telling, end))
-        return b"".join((lines, client.telling, end))
+        return (lines, *added, client.telling, end)
