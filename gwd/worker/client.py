@@ -367,7 +367,8 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
+        keep, minor = self._keep_alive, request.minor
+        end = END if keep and minor else ending(minor, keep)
         if self._state != CLOSING:
             assert self._transport is not None
             self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
