@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gwd.config.snapshot import Snapshot
 from gwd.segment.memory import Segment
+from gwd.tls.contexts import ListenerContexts
 
 WORKER = "worker"
 CONTROLLER = "controller"
@@ -39,3 +40,5 @@ class Child:
     generation: int
     supervisor_pid: int
     workers: int
+    tls: ListenerContexts
+    """Made before the fork and this process's own from then on; it renews them itself."""

@@ -29,6 +29,7 @@ from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import LOG_DROPPED, ProcessTable
+from gwd.tls.contexts import Prepared, hide_odd_names
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
@@ -70,7 +71,10 @@ class Worker:
         self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
+        self.tls = child.tls
+        """Whose `of` has the context for handshakes on a listener."""
         self._next: Tables | None = None
+        self._next_tls: Prepared | None = None
         self._next_log: AccessLog | None = None
         self._events = EventLog()
         self._complained_at = float("-inf")
@@ -114,6 +118,7 @@ class Worker:
             connection.retable(tables)
 
     def run(self) -> int:
+        hide_odd_names()
         self.clock.each_tick(self._tick)
         self.clock.start()
         for acceptor in self._acceptors:
@@ -255,11 +260,15 @@ class Worker:
         if snapshot.server.access_log != self.settings.access_log:
             self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
+        self._next_tls = self.tls.prepare(snapshot)
         self._next = tables
 
     def commit(self) -> None:
         assert self._next is not None
         tables, self._next = self._next, None
+        if self._next_tls is not None:
+            self.tls.install(self._next_tls)
+            self._next_tls = None
         self._install(tables)
         if self._next_log is not None:
             self._log.close()
@@ -268,7 +277,7 @@ class Worker:
         gc.freeze()
 
     def abort(self) -> None:
-        self._next = None
+        self._next = self._next_tls = None
         if self._next_log is not None:
             self._next_log.close()
             self._next_log = None
