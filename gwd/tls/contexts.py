@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from gwd.config.snapshot import Bind, Certificate, Snapshot, Tls
@@ -56,23 +56,29 @@ class BadCertificate(ValueError):
         self.index = index
 
 
+_Made = tuple[str, bytes, bytes, bytes]
+"""Kind of listener, certificate, key, client authorities."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `install` puts in place. `by_name`: per kind of listener, the certificate contexts."""
+    """What `install` puts in place. `by_name`: per kind of listener, the certificate contexts;
+    `made` has all of them by what they were made of."""
 
     tls: Tls | None
     by_name: Mapping[str, ByName[ssl.SSLContext]]
+    made: Mapping[_Made, ssl.SSLContext]
 
 
 class ListenerContexts:
     """One context per kind of listener (`Bind.client_auth`).
 
     Made in the supervisor by `make`; every child has it from the fork and keeps its own up to
-    date: `prepare`, which can fail and changes nothing, then `install`, which cannot.
+    date: `prepare`, which can fail and changes nothing, then `install`, which cannot fail.
     """
 
     def __init__(self) -> None:
-        self._installed = Prepared(None, {})
+        self._installed = Prepared(None, {}, {})
         self._listeners = {kind: self._listener(kind) for kind in KINDS}
 
     @classmethod
@@ -90,13 +96,29 @@ class ListenerContexts:
         """
         return self._listeners[bind.client_auth] if bind.tls else None
 
-    def prepare(self, snapshot: Snapshot) -> Prepared:
-        """Load the certificates of `snapshot`. Raises BadCertificate."""
+    def prepare(self, snapshot: Snapshot) -> Generator[None, None, Prepared]:
+        """Load the certificates of `snapshot`, one (less than a millisecond) between two yields.
+
+        Those in place already are not loaded again. Raises BadCertificate.
+        """
         tls = snapshot.server.tls
         if tls is None or not tls.certificates:
-            return Prepared(None, {})
-        kinds = {bind.client_auth for bind in snapshot.server.bind if bind.tls}
-        return Prepared(tls, {kind: _certificates(tls, kind) for kind in sorted(kinds)})
+            return Prepared(None, {}, {})
+        by_name: dict[str, ByName[ssl.SSLContext]] = {}
+        made: dict[_Made, ssl.SSLContext] = {}
+        for kind in sorted({bind.client_auth for bind in snapshot.server.bind if bind.tls}):
+            authorities = b"" if kind == "none" else tls.client_ca
+            choices = []
+            for index, certificate in enumerate(tls.certificates):
+                key = (kind, certificate.cert, certificate.key, authorities)
+                context = self._installed.made.get(key)
+                if context is None:
+                    context = _loaded(kind, index, certificate, authorities)
+                    yield
+                made[key] = context
+                choices.append((certificate.names, context))
+            by_name[kind] = ByName(choices)
+        return Prepared(tls, by_name, made)
 
     def install(self, prepared: Prepared) -> None:
         """Put `prepared` in place, for every handshake that begins from now on."""
@@ -110,9 +132,19 @@ class ListenerContexts:
                 self._listeners[kind] = self._listener(kind)
             self._listeners[kind].minimum_version = _VERSIONS[now.min_version]
 
+    def prepare_at_once(self, snapshot: Snapshot) -> Prepared:
+        """As `prepare`, without slices."""
+        preparing = self.prepare(snapshot)
+        while True:
+            try:
+                next(preparing)
+            except StopIteration as end:
+                prepared: Prepared = end.value
+                return prepared
+
     def renew(self, snapshot: Snapshot) -> None:
         """Take the certificates of `snapshot`, all or, at a BadCertificate, none."""
-        self.install(self.prepare(snapshot))
+        self.install(self.prepare_at_once(snapshot))
 
     def _listener(self, kind: str) -> ssl.SSLContext:
         context = _context(kind)
@@ -149,26 +181,20 @@ def _context(kind: str) -> ssl.SSLContext:
     return context
 
 
-def _certificates(tls: Tls, kind: str) -> ByName[ssl.SSLContext]:
-    choices = []
-    for index, certificate in enumerate(tls.certificates):
-        context = _context(kind)
-        _load(context, index, certificate)
-        if kind != "none":
-            try:
-                context.load_verify_locations(cadata=tls.client_ca.decode("ascii", "ignore"))
-            except (ssl.SSLError, ValueError) as error:
-                raise BadCertificate(-1, _reason(error)) from None
-        choices.append((certificate.names, context))
-    return ByName(choices)
-
-
-def _load(context: ssl.SSLContext, index: int, certificate: Certificate) -> None:
+def _loaded(kind: str, index: int, certificate: Certificate, authorities: bytes) -> ssl.SSLContext:
+    """A certificate context for listeners of `kind`."""
+    context = _context(kind)
     with _Memory(certificate.cert) as cert, _Memory(certificate.key) as key:
         try:
             context.load_cert_chain(cert.path, key.path, password=_no_passphrase)
         except (ssl.SSLError, ValueError) as error:
             raise BadCertificate(index, _reason(error)) from None
+    if authorities:
+        try:
+            context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
+        except (ssl.SSLError, ValueError) as error:
+            raise BadCertificate(-1, _reason(error)) from None
+    return context
 
 
 def _no_passphrase() -> str:

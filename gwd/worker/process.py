@@ -288,7 +288,7 @@ class Worker:
         if snapshot.server.access_log != self.settings.access_log:
             self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
-        self._next_tls = self.tls.prepare(snapshot)
+        self._next_tls = yield from self.tls.prepare(snapshot)
         self._next = tables
 
     def commit(self) -> None:
