@@ -35,6 +35,7 @@ BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 REST = 0.1
 """Seconds without accepting when fds or memory ran out."""
+_HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnection]
 
 
 class Acceptor:
@@ -63,7 +64,7 @@ class Acceptor:
         self._running = False
         self._finishing = False
         self._resume_at = 0.0
-        self._half_open: list[tuple[Coroutine[Any, Any, Any], ClientConnection]] = []
+        self._half_open: list[_HalfOpen] = []
         self._bare = not (bind.tls or bind.proxy_protocol)
         self.bind = bind
         self.journey = journey
@@ -157,19 +158,24 @@ class Acceptor:
             cast("Callable[[], asyncio.Protocol]", lambda: connection), cast(socket.socket, sock)
         )
         try:
-            coroutine.send(None)
+            future = coroutine.send(None)
         except Exception:  # the client was gone before we came to it: nothing is owed
             sock.close()
             return
         self._worker.opening += 1
-        self._half_open.append((coroutine, connection))
+        self._half_open.append((coroutine, future, connection))
         if len(self._half_open) == 1:
             self._loop.call_soon(self._opened)
 
     def _opened(self) -> None:
-        """The loop has called what it was told to before this, each `connection_made` too."""
+        """Let the coroutines end that have told of their connection. Those begun behind the first
+        of this batch do that behind this call."""
         batch, self._half_open = self._half_open, []
-        for coroutine, connection in batch:
+        for item in batch:
+            coroutine, future, connection = item
+            if not future.done():
+                self._half_open.append(item)
+                continue
             try:
                 coroutine.send(None)
             except StopIteration:
@@ -178,3 +184,5 @@ class Acceptor:
                 if not connection.was_opened:
                     self._worker.opening -= 1
                     self._worker.opening_ended()
+        if self._half_open:
+            self._loop.call_soon(self._opened)
