@@ -7,7 +7,7 @@ supervisor, which keeps every listener open: a child that dies leaves its queue 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gwd.config.snapshot import Snapshot
 from gwd.segment.memory import Segment
@@ -40,5 +40,5 @@ class Child:
     generation: int
     supervisor_pid: int
     workers: int
-    tls: ListenerContexts
+    tls: ListenerContexts = field(default_factory=ListenerContexts)
     """Made before the fork and this process's own from then on; it renews them itself."""

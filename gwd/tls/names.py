@@ -43,6 +43,6 @@ class ByName(Generic[T]):
             return self._default
         name = name.lower()
         found = self._exact.get(name)
-        if found is None:
-            found = self._wildcards.get(name[name.find(".") :]) if "." in name[1:] else None
+        if found is None and (dot := name.find(".")) > 0:
+            found = self._wildcards.get(name[dot:])
         return self._default if found is None else found
