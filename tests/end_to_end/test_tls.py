@@ -364,7 +364,9 @@ def test_sec_49_denied_and_banned_peers_do_not_even_begin(
         upstream().address,
         bind=("tls = true", "tls = true, proxy_protocol = true"),
         server=('trusted_proxies = ["127.0.0.1"]',),
-        more='[limits]\ndeny = ["127.0.0.6", "203.0.113.66"]\n',
+        more='[limits]\ndeny = ["127.0.0.6", "203.0.113.66"]\n'
+        '[limits.per_ip]\nrate = "1000/s"\n'
+        '[limits.ban]\nafter = 60\nfor = "60s"\naction = "close"\n',
     )
     assert site.running.command("ban", STRANGER, "--for", "1h").returncode == 0
     assert site.running.command("ban", CLIENT, "--for", "1h").returncode == 0

@@ -37,7 +37,13 @@ class SecureClient(Client):
         super().__init__(address, source=source)
         try:
             self.sock.sendall(before)
-            self.sock = tls.wrap_socket(self.sock, server_hostname=name, suppress_ragged_eofs=False)
+            self.sock = tls.wrap_socket(
+                self.sock,
+                server_hostname=name,
+                suppress_ragged_eofs=False,
+                do_handshake_on_connect=False,
+            )
+            self.tls.do_handshake()
         except BaseException:
             self.close()
             raise
