@@ -67,7 +67,7 @@ def _name(parts: Iterable[Iterable[tuple[str, str]]]) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     sign = match.group()
-    if " " <= sign <= "~":
+    if "!" <= sign <= "~":  # a blank at the end of a field's value would be lost
         return "\\" + sign
     return "".join(f"\\{byte:02X}" for byte in sign.encode("utf-8", "surrogatepass"))
 
