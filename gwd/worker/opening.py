@@ -100,10 +100,11 @@ class Handshakes:
         self._look()
 
     def _look(self) -> None:
-        if self._waiting and not self._scheduled:
+        most = self._worker.settings.max_handshakes
+        if self._waiting and self.running < most and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._begin)
-        if self._resting and 2 * len(self._waiting) <= self._worker.settings.max_handshakes:
+        if self._resting and 2 * len(self._waiting) <= most:
             resting, self._resting = self._resting, []
             for acceptor in resting:
                 acceptor.resume()
@@ -112,7 +113,7 @@ class Handshakes:
         self._scheduled = False
         for _ in range(BURST):
             if not self._waiting or self.running >= self._worker.settings.max_handshakes:
-                return
+                break
             opening = next(iter(self._waiting))
             del self._waiting[opening]
             self.running += 1
@@ -130,7 +131,6 @@ class Opening:
         "_entered",
         "_held",
         "_sock",
-        "_step",
         "_watching",
         "deadline",
         "due",
@@ -217,6 +217,12 @@ class Opening:
         else:
             self._fail()
 
+    def who(self) -> tuple[Visitor, Visitor]:
+        """Who speaks and who is at the other end, as the config in force judges them."""
+        tables = self.worker.tables
+        peer = tables.visitor(self.peer.ip)
+        return (peer if self.visitor is self.peer else tables.visitor(self.visitor.ip)), peer
+
     # TLS
 
     def _hear(self) -> None:
@@ -258,7 +264,8 @@ class Opening:
     def _connect(self, journey: Journey) -> None:
         """No TLS is spoken: what comes next are requests."""
         worker = self.worker
-        connection = ClientConnection(worker, self.visitor, journey, remote=self.peer)
+        visitor, peer = self.who()
+        connection = ClientConnection(worker, visitor, journey, remote=peer)
         worker.clock.disarm(self)
         worker.openings.discard(self)
         worker.opening -= 1
@@ -271,7 +278,8 @@ class Opening:
             future: asyncio.Future[Any] = self._coroutine.send(None)
         except StopIteration:
             self._coroutine = None
-        except Exception:  # the handshake failed, or the client left: nothing is owed
+        except Exception as error:  # the handshake failed, or the client left: nothing is owed
+            error.__traceback__ = None  # it leads to this frame, and so by `waited_for` to itself
             self._coroutine = None
             if self in self.worker.openings:
                 self._fail(owned=waited_for is None)

@@ -196,6 +196,8 @@ class Worker:
 
     def opened(self, connection: ClientConnection) -> None:
         self.opening -= 1
+        if connection.tables is not self.tables:
+            connection.retable(self.tables)  # the config changed while it opened
         self.connections.add(connection)
         if self.tables.connections_per_ip:
             connection.place = self._open.place(connection.peer.key)

@@ -39,9 +39,8 @@ class SecureConnection(ClientConnection):
     scheme = "https"
 
     def __init__(self, opening: Opening) -> None:
-        super().__init__(
-            opening.worker, opening.visitor, opening.worker.journey, remote=opening.peer
-        )
+        visitor, peer = opening.who()
+        super().__init__(opening.worker, visitor, opening.worker.journey, remote=peer)
         self._opening: Opening | None = opening
         self._strict: ResponseHead | None = None
         self._strict_from: ResponseHead | None = None
