@@ -13,7 +13,8 @@ class RequestHead:
 
     `path` is in normal form, "*" for `OPTIONS *`; `query` is "" or begins with "?". `host` is
     lower-case, without port and final dot, "" if an HTTP/1.0 request had none; `authority` is what
-    Host says upstream, `host_line` that whole field, b"" without a host. `content_length` is -1
+    Host says upstream, `host_line` that whole field, b"" without a host. `line` is the request line
+    as it goes upstream, with its end, where no route rewrites it. `content_length` is -1
     without a length; `has_body`: bytes follow. `spare`: bytes that are left of `max_head`, for
     trailers.
     """
@@ -32,6 +33,7 @@ class RequestHead:
         "host",
         "host_line",
         "keep_alive",
+        "line",
         "lines",
         "method",
         "minor",
@@ -51,6 +53,7 @@ class RequestHead:
     host_line: bytes
     authority: bytes
     minor: int
+    line: bytes
     lines: bytes
     content_length: int
     chunked: bool
@@ -70,6 +73,17 @@ class RequestHead:
         """The value of the forwarded field called `name` (lower-case), if there is one; several
         are joined by ", " (RFC 9110 §5.3), so that none is overlooked."""
         return find_field(self.lines, name)
+
+
+def _no_head() -> RequestHead:
+    head = RequestHead()
+    head.method = head.path = head.query = head.host = ""
+    head.minor, head.user_agent = 1, None
+    return head
+
+
+NO_HEAD = _no_head()
+"""What is told of a request whose head could not be read."""
 
 
 class ResponseHead:

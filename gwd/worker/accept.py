@@ -39,8 +39,10 @@ _HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnect
 
 
 class Acceptor:
-    """Accepts from one listener on behalf of `worker`, from `start` on. `bind` says what is spoken
-    there, `journey` where its plain requests go."""
+    """Accepts from one listener on behalf of `worker`, from `start` on; others may do so too.
+
+    `bind` says what is spoken there, `journey` where its plain requests go.
+    """
 
     __slots__ = (
         "_bare",
@@ -96,10 +98,15 @@ class Acceptor:
 
     def finish(self) -> None:
         """Take what is queued, then close the listener on our side."""
-        self._finishing = True
+        self._finishing = True  # however crowded it is
         for _ in range(64):
             if self._take(BATCH) < BATCH:
                 break
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the listener on our side only: its queue is for others who have it open."""
+        self._finishing = True
         self.pause(float("inf"))
         self._listener.close()
 

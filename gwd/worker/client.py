@@ -29,7 +29,7 @@ from gwd.http.head import RequestHead, ResponseHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
+from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class ClientConnection:
         "head",
         "idle_since",
         "journey",
+        "log_end",
+        "logged",
         "peer",
         "pending",
         "place",
@@ -139,6 +141,9 @@ class ClientConnection:
         self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
+        self.logged: object = None
+        self.log_end = ""
+        """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
         self.request_id = ""
         self.subject = ""
         self.started_ns = 0
@@ -256,7 +261,6 @@ class ClientConnection:
         self._keep_alive = head is not None and head.keep_alive and not worker.draining
         self._chunking = False
         self.tables = worker.tables
-        self.visitor = self.peer
         self.route = None
         self.subject = ""
         self.started_ns = time.monotonic_ns()
@@ -371,7 +375,6 @@ class ClientConnection:
         if self._body is not None:
             self._keep_alive = False  # an early answer: the rest of the body is not waited for
         if last and head.content_length == size and not head.bodyless:
-            self._chunking = False
             opening = head.opening or memorise(head)
         else:
             framing = frame(request, head, size, last)
@@ -381,7 +384,7 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = ending(request.minor, self._keep_alive)
+        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
         self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account(self, head.status, "")

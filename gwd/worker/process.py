@@ -5,17 +5,22 @@ living ones, `commit` swaps them in between two requests. Upstreams outlive tabl
 connections to endpoints that stay are kept; requests in flight go on with the tables they began
 with. It owns no policy and parses nothing: it ties together what does.
 
-Draining: what the listeners' queues hold is accepted and served, idle connections close, every
-answer from then on is the last of its connection; when all are gone or the grace is over, it ends.
+Draining: what the listeners' queues hold is accepted and served, idle connections close (those that
+were new or busy a moment ago, when no request follows), every answer from then on is the last of
+its connection; when all are gone or the grace is over, it ends.
+
+Beside its own slot's listeners it serves those it was told to adopt, until they are released. They
+are shared with whoever else has them open: letting go of them closes nothing but our copy.
 """
 
 from __future__ import annotations
 
 import gc
 import heapq
+import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gwd.clock import TICK, Clock
 from gwd.config.snapshot import Snapshot
@@ -48,8 +53,9 @@ when it is reached."""
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
 
-LAST_CHANCE = 0.5
-"""Seconds for the first request on a connection that opens when the worker drains already."""
+NEXT_REQUEST = 1.0
+"""Seconds without a request after which a connection is closed when the worker drains. One that
+was new or busy a moment ago is likely to bring a request just now, which must not meet a close."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -85,7 +91,7 @@ class Worker:
         self._next_log: AccessLog | None = None
         self._events = EventLog()
         self._complained_at = self._proxy_said_at = float("-inf")
-        self._control = Control(self.loop, child, self)
+        self._control = Control(self.loop, child, self, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
@@ -96,12 +102,27 @@ class Worker:
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        listeners = list(zip(child.listeners, child.snapshot.server.bind, strict=True))
-        ports = [listener.getsockname()[1] for listener, bind in listeners if bind.tls]
-        redirect = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
-        self._acceptors = [
-            Acceptor(self, listener, bind, redirect if bind.redirect_https else self.journey)
-            for listener, bind in listeners
+        self._binds = child.snapshot.server.bind
+        ports = [
+            listener.getsockname()[1]
+            for listener, bind in zip(child.listeners, self._binds, strict=True)
+            if bind.tls
+        ]
+        self._redirect_journey = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
+        self._acceptors = self._accept_from(child.listeners)
+        self._adopted: dict[int, list[Acceptor]] = {}
+        """Those of `_acceptors` that are other slots'."""
+
+    def _accept_from(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
+        """Acceptors for the `listeners` of one slot, which are in the order of `server.bind`."""
+        return [
+            Acceptor(
+                self,
+                listener,
+                bind,
+                self._redirect_journey if bind.redirect_https else self.journey,
+            )
+            for listener, bind in zip(listeners, self._binds, strict=True)
         ]
 
     def _install(self, tables: Tables) -> None:
@@ -204,13 +225,12 @@ class Worker:
             self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            # It waited in the queue: its first request is served, if it comes at once.
-            self.clock.arm(connection, self.clock.now + LAST_CHANCE)
+            self.loop.call_later(NEXT_REQUEST, connection.close_soon)
 
     def opening_ended(self) -> None:
         """What was accepted comes to no connection."""
-        if self.draining:
-            self._drained_if_empty()
+        if self.draining and not self.connections and not self.opening:
+            self._drained()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
@@ -219,8 +239,8 @@ class Worker:
             connection.place = -1
         self.stalled.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining:
-            self._drained_if_empty()
+        if self.draining and not self.connections and not self.opening:
+            self._drained()
 
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""
@@ -315,23 +335,51 @@ class Worker:
     def reopen_logs(self) -> None:
         self._log.reopen()
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        self.release(slot)
+        if self.draining:
+            for listener in listeners:
+                listener.close()
+            return False
+        acceptors = self._adopted[slot] = self._accept_from(listeners)
+        for acceptor in acceptors:
+            acceptor.start()
+        self._acceptors += acceptors
+        return True
+
+    def release(self, slot: int) -> None:
+        for acceptor in self._adopted.pop(slot, ()):
+            self._acceptors.remove(acceptor)
+            acceptor.leave()
+
+    def share(self, workers: int) -> None:
+        for upstream in self.upstreams.values():
+            upstream.share(workers)
+
     def drain(self, grace: float) -> None:
         self.draining = True
+        self._adopted.clear()
         for acceptor in self._acceptors:
             acceptor.finish()
         for connection in list(self.connections):
-            connection.close_soon()
+            age = self.clock.now - connection.idle_since
+            if connection.idle and age < NEXT_REQUEST:
+                self.loop.call_later(NEXT_REQUEST - age, connection.close_soon)
+            else:
+                connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
-        # Connections just accepted are opened in the next turn, and what has come on them is read.
-        self.loop.call_later(2 * TICK, self._end_silent)
+        self.loop.call_later(NEXT_REQUEST, self._end_silent)
+        self._drained_if_empty()
 
     def _end_silent(self) -> None:
         for opening in list(self.openings):
             opening.end_silent()
-        self._drained_if_empty()
 
     def _drained_if_empty(self) -> None:
-        if not self.connections and not self.opening:
+        # Connections just accepted are opened in a later turn.
+        if self.connections or self.opening:
+            self.loop.call_later(2 * TICK, self._drained_if_empty)
+        else:
             self._drained()
 
     def _grace_over(self) -> None:

@@ -494,3 +494,33 @@ def test_a_graceful_stop_ends_what_is_silent_and_finishes_the_rest(
     assert busy.end(3) == "closed"
     assert running.process.wait(10) == 0
     assert time.monotonic() - began < 4
+
+
+def test_a_reload_holds_for_connections_that_are_open(
+    site: Site, upstream: StartUpstream, tmp_path: Path
+) -> None:
+    app = upstream()
+    running = site.start(
+        app.address,
+        bind=('tls = true, client_auth = "optional"',),
+        tls=_fields(site, tmp_path) + 'hsts = "max-age=1"\n',
+    )
+    client = site.connect(shown=site.authority.client("alice"))
+    assert get(client).get("strict-transport-security") == "max-age=1"
+    text = running.config.read_text()
+    text = text.replace("max-age=1", HSTS).replace('subject = "X-Client"', 'subject = "X-Subject"')
+    assert running.reload(text).returncode == 0, running.said()
+    answer = get(client, "/x", "X-Subject: CN=root", "X-Client: kept")
+    assert answer.all("strict-transport-security") == [HSTS]
+    got = app.requests[-1]
+    assert (got.get("x-subject"), got.get("x-client")) == ("CN=alice", "kept")
+
+
+def test_who_is_banned_is_cut_off_over_tls_too(site: Site, upstream: StartUpstream) -> None:
+    running = site.start(upstream().address)
+    client = site.connect(source=STRANGER)
+    other = site.connect()
+    assert get(client).status == get(other).status == 200
+    assert running.command("ban", STRANGER, "--for", "1h").returncode == 0
+    assert client.end(5) in ("reset", "cut")
+    assert get(other).status == 200
