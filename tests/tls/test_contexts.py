@@ -183,6 +183,9 @@ def test_a_client_may_not_renegotiate(served: Served, forked: Forked) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as openssl:
         try:
+            assert openssl.stdout is not None
+            while not openssl.stdout.readline().startswith(b'{"name"'):
+                assert openssl.poll() is None
             _, said = openssl.communicate(b"R\n", timeout=PATIENCE)
         finally:
             openssl.kill()
