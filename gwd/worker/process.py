@@ -36,7 +36,9 @@ from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.client import ClientConnection
+from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
+from gwd.worker.opening import Handshakes, Opening
 from gwd.worker.tables import Tables
 
 SPARE = 64
@@ -45,6 +47,9 @@ when it is reached."""
 
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
+
+LAST_CHANCE = 0.5
+"""Seconds for the first request on a connection that opens when the worker drains already."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -57,8 +62,10 @@ class Worker:
         self.clock = Clock(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self.opening: set[ClientConnection] = set()
-        """Accepted, but not yet known to the event loop."""
+        self.opening = 0
+        """How many are accepted, and no connections yet."""
+        self.openings: set[Opening] = set()
+        """Those of them that say who they are, or do their handshake."""
         self.stalled: set[ClientConnection] = set()
         """Connections whose client reads slower than we write."""
         self.upstreams: dict[str, Upstream] = {}
@@ -77,16 +84,25 @@ class Worker:
         self._next_tls: Prepared | None = None
         self._next_log: AccessLog | None = None
         self._events = EventLog()
-        self._complained_at = float("-inf")
+        self._complained_at = self._proxy_said_at = float("-inf")
         self._control = Control(self.loop, child, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
+        self.named_journey = NamedJourney(self)
+        self.wrong_port_journey = WrongPortJourney(self)
+        self.handshakes = Handshakes(self)
         tables = Tables(child.snapshot, child.generation)
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+        listeners = list(zip(child.listeners, child.snapshot.server.bind, strict=True))
+        ports = [listener.getsockname()[1] for listener, bind in listeners if bind.tls]
+        redirect = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
+        self._acceptors = [
+            Acceptor(self, listener, bind, redirect if bind.redirect_https else self.journey)
+            for listener, bind in listeners
+        ]
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -172,21 +188,27 @@ class Worker:
         if not self.tables.shed.cuts:
             return
         banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
-        for connection in [c for c in self.connections if c.peer.key in banned]:
-            if self.tables.shed.turn_away(connection.peer, self._now_us()):
+        for connection in [c for c in self.connections if c.remote.key in banned]:
+            if self.tables.shed.turn_away(connection.remote, self._now_us()):
                 connection.kill("banned")
 
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
-        self.opening.discard(connection)
+        self.opening -= 1
         self.connections.add(connection)
         if self.tables.connections_per_ip:
             connection.place = self._open.place(connection.peer.key)
             self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            connection.close_soon()
+            # It waited in the queue: its first request is served, if it comes at once.
+            self.clock.arm(connection, self.clock.now + LAST_CHANCE)
+
+    def opening_ended(self) -> None:
+        """What was accepted comes to no connection."""
+        if self.draining:
+            self._drained_if_empty()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
@@ -195,8 +217,8 @@ class Worker:
             connection.place = -1
         self.stalled.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining and not self.connections:
-            self._drained()
+        if self.draining:
+            self._drained_if_empty()
 
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""
@@ -220,7 +242,7 @@ class Worker:
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`. At the limit the idle ones
         that waited longest make room."""
-        opening = len(self.opening)
+        opening = self.opening
         mine = len(self.connections) + opening
         if mine < self.settings.max_connections // self._control.workers:
             return True
@@ -235,6 +257,12 @@ class Worker:
 
     def ran_out_of_fds(self) -> None:
         self._complain("out of file descriptors: accepting rests")
+
+    def no_proxy_header(self, peer_ip: str, why: str) -> None:
+        """A connection to a listener with the PROXY protocol was closed, as `why` says."""
+        if self.clock.now - self._proxy_said_at > COMPLAIN_EVERY:
+            self._proxy_said_at = self.clock.now
+            self._events("warning", "no PROXY header", peer=peer_ip, reason=why)
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
@@ -292,11 +320,16 @@ class Worker:
         for connection in list(self.connections):
             connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
-        # Connections just accepted are opened by tasks of the next turn.
-        self.loop.call_later(2 * TICK, self._drained_if_empty)
+        # Connections just accepted are opened in the next turn, and what has come on them is read.
+        self.loop.call_later(2 * TICK, self._end_silent)
+
+    def _end_silent(self) -> None:
+        for opening in list(self.openings):
+            opening.end_silent()
+        self._drained_if_empty()
 
     def _drained_if_empty(self) -> None:
-        if not self.connections:
+        if not self.connections and not self.opening:
             self._drained()
 
     def _grace_over(self) -> None:
