@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 
 from gwd.clock import TICK, Clock
-from gwd.config.snapshot import Snapshot
+from gwd.config.snapshot import Bind, Snapshot
 from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
@@ -96,13 +96,20 @@ class Worker:
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        listeners = list(zip(child.listeners, child.snapshot.server.bind, strict=True))
-        ports = [listener.getsockname()[1] for listener, bind in listeners if bind.tls]
-        redirect = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
+        self._ports = [listener.getsockname()[1] for listener in child.listeners]
+        binds = child.snapshot.server.bind
         self._acceptors = [
-            Acceptor(self, listener, bind, redirect if bind.redirect_https else self.journey)
-            for listener, bind in listeners
+            Acceptor(self, listener, bind, self.journey)
+            for listener, bind in zip(child.listeners, binds, strict=True)
         ]
+        self._listen_as(binds)
+
+    def _listen_as(self, binds: tuple[Bind, ...]) -> None:
+        """Have each listener speak what its item of `server.bind` says."""
+        spoken = [port for port, bind in zip(self._ports, binds, strict=True) if bind.tls]
+        redirect = RedirectJourney(self, spoken[0] if spoken else HTTPS_PORT)
+        for acceptor, bind in zip(self._acceptors, binds, strict=True):
+            acceptor.follow(bind, redirect if bind.redirect_https else self.journey)
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -298,6 +305,7 @@ class Worker:
             self.tls.install(self._next_tls)
             self._next_tls = None
         self._install(tables)
+        self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:
             self._log.close()
             self._log, self._next_log = self._next_log, None
