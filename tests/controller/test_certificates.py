@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ class Rig:
         self.listens = True
         self.now = 1000.0
         self.loop = asyncio.new_event_loop()
-        self.watch = CertificateWatch(self.loop, self.tell, self.broken)
+        self.logged: list[tuple[str, str, dict[str, object]]] = []
+        self.watch = CertificateWatch(self.loop, self.tell, self.log, self.broken)
         (directory / "ca.pem").write_bytes(self.authority.pem)
         self.renew()
 
@@ -34,6 +36,9 @@ class Rig:
         if self.listens:
             self.told.append(message)
         return self.listens
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        self.logged.append((level, event, fields))
 
     def broken(self, error: BaseException) -> None:
         raise error
@@ -165,3 +170,15 @@ def test_without_tls_nothing_is_looked_at(rig: Rig) -> None:
     rig.watch.configure(load(str(file), {}).snapshot, 8)
     rig.renew()
     assert rig.looks(3) == 0
+
+
+def test_a_certificate_that_ends_soon_is_told_of_once_a_day(rig: Rig) -> None:
+    start, clock = rig.loop.time(), time.time()
+    for day in range(70):
+        rig.watch.warn(start + 3600 + day * 86400, clock + day * 86400)
+    (_, event, fields), *_ = rig.logged
+    assert event == "certificate ends soon"
+    assert fields == {"file": f"{rig.directory}/a.pem", "days": 29}
+    assert [fields["days"] for _, _, fields in rig.logged] == list(range(29, 19, -1))
+    rig.watch.warn(start + 200 * 86400, clock + 200 * 86400)
+    assert rig.logged[-1][2]["days"] == 0
