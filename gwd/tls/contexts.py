@@ -98,7 +98,7 @@ class ListenerContexts:
         return self._listeners[bind.client_auth] if bind.tls else None
 
     def prepare(self, snapshot: Snapshot) -> Generator[None, None, Prepared]:
-        """Load the certificates of `snapshot`, one (less than a millisecond) between two yields.
+        """Load the certificates of `snapshot`, one (about a millisecond) between two yields.
 
         Those in place already are not loaded again. Raises BadCertificate.
         """
