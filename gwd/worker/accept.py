@@ -44,6 +44,7 @@ class Acceptor:
 
     __slots__ = (
         "_bare",
+        "_family",
         "_finishing",
         "_half_open",
         "_listener",
@@ -65,6 +66,7 @@ class Acceptor:
         self._finishing = False
         self._resume_at = 0.0
         self._half_open: list[_HalfOpen] = []
+        self._family = int(listener.family)
         self.follow(bind, journey)
         # What is accepted inherits it (tcp(7)).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -119,7 +121,9 @@ class Acceptor:
                 self.pause(worker.clock.now + TICK)
                 return taken
             try:
-                sock, address = self._listener.accept()
+                # As socket.accept does it, but for the wrapper around what comes, which costs as
+                # much again and is of no use to an event loop.
+                fd, address = self._listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return taken
             except OSError as error:
@@ -128,7 +132,7 @@ class Acceptor:
                 worker.ran_out_of_fds()
                 self.pause(worker.clock.now + REST)
                 return taken
-            self._open(sock, address[0])
+            self._open(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), address[0])
         return most
 
     def _open(self, sock: socket.SocketType, peer_ip: str) -> None:

@@ -497,13 +497,17 @@ class ClientConnection:
     def _end_politely(self) -> None:
         """Close so that the client reads the answer: half-close, discard a while, close."""
         assert self._transport is not None
+        head = self.head
+        # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
+        # closed, nothing more comes that could meet a reset.
+        last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
         self._ahead = b""
         self._body = None
         if self._transport.is_closing():
             self._state = CLOSING
             return
-        if self._half_closed:
-            self._close()  # nothing more comes that could meet a reset
+        if last or self._half_closed:
+            self._close()
             return
         self._state = LINGER
         self._discarded = 0

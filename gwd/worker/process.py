@@ -24,7 +24,7 @@ from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
-from gwd.segment.bans import FILTER_ON, Bans
+from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
@@ -240,7 +240,7 @@ class Worker:
 
     def kernel_filters(self) -> bool:
         """Whether the listeners have a filter against banned peers."""
-        return self._bans.filter().state == FILTER_ON
+        return self._bans.filters
 
     @staticmethod
     def _now_us() -> int:
