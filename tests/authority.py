@@ -44,9 +44,11 @@ class Issued:
 class Authority:
     """Signs. `pem` is its own certificate."""
 
-    def __init__(self, name: str = "an authority", parent: Authority | None = None) -> None:
+    def __init__(
+        self, name: str = "an authority", parent: Authority | None = None, kind: str = "ec"
+    ) -> None:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.key = KINDS["ec"]()
+        self.key = KINDS[kind]()
         signer = parent or self
         builder = _builder(self.name, signer.name, self.key, -1, 3650)
         builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +23,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gwd.config.units import NotAllowed
@@ -33,6 +36,16 @@ CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _KEY = re.compile(
     rb"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL
 )
+_NOT_PARSED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises at a malformed certificate or key (held by a property test)."""
+_BROKEN = "holds a broken certificate; name the right file"
 _NEW_ONE = "have it issued anew"
 
 
@@ -46,9 +59,10 @@ class Unusable(NotAllowed):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`names`: the DNS names of the certificate, in lower case."""
+    """`names`: the DNS names of the certificate, in lower case. `expires`: Unix seconds."""
 
     names: tuple[str, ...]
+    expires: int
     warnings: tuple[str, ...]
 
 
@@ -59,9 +73,17 @@ def judge_pair(cert: bytes, key: bytes, now: datetime | None = None) -> Verdict:
     """
     now = now or datetime.now(UTC)
     try:
-        chain = parse(cert)
+        with _quiet():
+            return _judge(parse(cert), key, now)
+    except Unusable:
+        raise
     except NotAllowed as why:
         raise Unusable(str(why)) from None
+    except _NOT_PARSED:  # parts of it are parsed when they are asked for
+        raise Unusable(_BROKEN) from None
+
+
+def _judge(chain: list[x509.Certificate], key: bytes, now: datetime) -> Verdict:
     try:
         public = _public_half(key)
     except NotAllowed as why:
@@ -73,20 +95,37 @@ def judge_pair(cert: bytes, key: bytes, now: datetime | None = None) -> Verdict:
         raise Unusable("does not belong to this certificate; name its own key", of_key=True)
     _strong(leaf)
     names = _names(leaf)
-    return Verdict(names, tuple(_warnings(chain, now)))
+    expires = int(leaf.not_valid_after_utc.timestamp())
+    return Verdict(names, expires, tuple(_warnings(chain, now)))
 
 
 def judge_authorities(pem: bytes, now: datetime | None = None) -> tuple[str, ...]:
     """The warnings about the authorities in `pem`. Raises NotAllowed."""
     now = now or datetime.now(UTC)
-    found = []
-    for certificate in parse(pem):
+    try:
+        with _quiet():
+            return tuple(_judge_authorities(parse(pem), now))
+    except NotAllowed:
+        raise
+    except _NOT_PARSED:
+        raise NotAllowed(_BROKEN) from None
+
+
+def _judge_authorities(found: list[x509.Certificate], now: datetime) -> Iterator[str]:
+    for certificate in found:
         name = _subject(certificate)
         if not _is_authority(certificate):
             raise NotAllowed(f"holds {name}, which is no authority; leave it out")
         if certificate.not_valid_after_utc <= now:
-            found.append(f"holds {name}, which has expired {_day(certificate)}; leave it out")
-    return tuple(found)
+            yield f"holds {name}, which has expired {_day(certificate)}; leave it out"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what `cryptography` would print about odd certificates: it is in no form of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def parse(pem: bytes) -> list[x509.Certificate]:
@@ -95,8 +134,8 @@ def parse(pem: bytes) -> list[x509.Certificate]:
         raise NotAllowed("holds no certificate in PEM; it must have -----BEGIN CERTIFICATE-----")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise NotAllowed("holds a broken certificate; name the right file") from None
+    except _NOT_PARSED:
+        raise NotAllowed(_BROKEN) from None
 
 
 def _public_half(pem: bytes) -> bytes:
@@ -109,7 +148,7 @@ def _public_half(pem: bytes) -> bytes:
     try:
         key = serialization.load_pem_private_key(found[0], None)
         public = key.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _NOT_PARSED:
         raise NotAllowed("holds a broken private key; name the right file") from None
     return public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -118,11 +157,12 @@ def _public_half(pem: bytes) -> bytes:
 
 def _spki(certificate: x509.Certificate) -> bytes:
     try:
-        return certificate.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    except (ValueError, UnsupportedAlgorithm):
+        public = certificate.public_key()
+    except UnsupportedAlgorithm:
         return b""
+    return public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _strong(leaf: x509.Certificate) -> None:
@@ -156,8 +196,6 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         addresses = names.get_values_for_type(x509.IPAddress)
     except x509.ExtensionNotFound:
         hosts, addresses = [], []
-    except ValueError:
-        raise Unusable(f"has broken extensions; {_NEW_ONE}") from None
     if not hosts and not addresses:
         raise Unusable(
             "has no subjectAltName, and clients look at nothing else for the host's name "
@@ -197,8 +235,6 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
         return certificate.issuer == certificate.subject  # X.509 v1 roots
-    except ValueError:
-        return False
     return basic.value.ca
 
 

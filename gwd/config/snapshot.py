@@ -49,6 +49,8 @@ class Certificate:
     """The DNS names of its subjectAltName in lower case; "*.x.y" stands for one label more."""
     cert_file: str
     key_file: str
+    expires: int = 0
+    """When it ends, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _pair(cert_file: str, key_file: str, tell: Tell) -> Certificate | None:
         return None
     for warning in verdict.warnings:
         tell("cert", "warning", warning)
-    return Certificate(cert, key, verdict.names, cert_file, key_file)
+    return Certificate(cert, key, verdict.names, cert_file, key_file, verdict.expires)
 
 
 def _authorities(name: str, tell: Tell) -> bytes:

@@ -8,6 +8,9 @@ which reads and judges them (supervisor/configuration.py). It may refuse them, b
 key has not followed yet, say: so as long as they differ they are told again, once a minute, and at
 once when they move again.
 
+Once a day it also says which certificates end soon: their renewal has stopped working, or nobody
+does it.
+
 Invariant: nothing is remembered of a file but its place and whether it differs; keys stay in the
 snapshot.
 """
@@ -16,16 +19,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from gwd.config.snapshot import Snapshot
+from gwd.process.events import Log
 
 EVERY = 2.0
 """Seconds between two looks."""
 AGAIN = 60.0
 """Seconds after which what was told is told again, if it is still so."""
+SOON = 30 * 86400.0
+"""Seconds before its end in which a certificate is told of."""
+DAILY = 86400.0
 LARGEST = 256 * 1024
 """Bytes that are compared; a config takes no larger file."""
 
@@ -54,14 +62,19 @@ class CertificateWatch:
         self,
         loop: asyncio.AbstractEventLoop,
         tell: Tell,
+        log: Log,
         broken: Callable[[BaseException], None],
     ) -> None:
         self._loop = loop
         self._tell = tell
+        self._log = log
         self._broken = broken
         self._files: dict[str, _File] = {}
         self._generation = 0
         self._told_at = float("-inf")
+        self._ends: list[tuple[str, int]] = []
+        self._ends_told_at = loop.time()
+        """When the gateway started its config was warned of by those who loaded it."""
 
     def configure(self, snapshot: Snapshot, generation: int) -> None:
         """From now on `snapshot` is in force."""
@@ -69,7 +82,9 @@ class CertificateWatch:
         self._told_at = float("-inf")
         tls = snapshot.server.tls
         self._files = {}
+        self._ends = []
         if tls is not None:
+            self._ends = [(c.cert_file, c.expires) for c in tls.certificates]
             for certificate in tls.certificates:
                 self._files[certificate.cert_file] = _File(certificate.cert)
                 self._files.setdefault(certificate.key_file, _File(certificate.key))
@@ -79,6 +94,7 @@ class CertificateWatch:
     def start(self) -> None:
         try:
             self.look(self._loop.time())
+            self.warn(self._loop.time(), time.time())
         except Exception as error:
             self._broken(error)
             return
@@ -100,6 +116,16 @@ class CertificateWatch:
             message = {"op": "certificates_changed", "generation": self._generation}
             if self._tell(message):
                 self._told_at = now
+
+    def warn(self, now: float, clock: float) -> None:
+        """Once a day of `now`, monotonic seconds: tell what ends soon after `clock`, Unix time."""
+        if now - self._ends_told_at < DAILY:
+            return
+        self._ends_told_at = now
+        for file, expires in self._ends:
+            if expires - clock < SOON:
+                days = max(0, int((expires - clock) // 86400))
+                self._log("warning", "certificate ends soon", file=file, days=days)
 
 
 def _place(name: str) -> Place | None:

@@ -42,7 +42,7 @@ class Controller:
         self._control = Control(self._loop, child, self)
         self._bans = BanWatch(self._loop, child.segment, self._control.tell, LOG, self._broken)
         self._bans.configure(child.snapshot)
-        self._certificates = CertificateWatch(self._loop, self._control.tell, self._broken)
+        self._certificates = CertificateWatch(self._loop, self._control.tell, LOG, self._broken)
         self._certificates.configure(child.snapshot, child.generation)
         self._following: Snapshot | None = None
         self._generation = child.generation

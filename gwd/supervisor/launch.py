@@ -13,8 +13,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 
+from gwd.config.snapshot import Bind
 from gwd.process.child import CONTROLLER, WORKER
 from gwd.process.events import EventLog
 from gwd.segment.memory import Segment, Sizes
@@ -144,15 +145,16 @@ def launch(
             entries=entries,
             role_codes={WORKER: WORKER_CODE, CONTROLLER: CONTROLLER_CODE},
             log=log,
-            announce=_announcer(options.ready_fd),
+            announce=_announcer(options.ready_fd, snapshot.server.bind),
             publish=publish,
         )
         return supervisor.run()
 
 
-def _announcer(ready_fd: int) -> Callable[[list[str]], None]:
+def _announcer(ready_fd: int, binds: Sequence[Bind]) -> Callable[[list[str]], None]:
     def announce(addresses: list[str]) -> None:
-        _say(f"listening on http://{address}" for address in addresses)
+        for bind, address in zip(binds, addresses, strict=True):
+            _say([f"listening on {'https' if bind.tls else 'http'}://{address}"])
         if ready_fd >= 0:
             record = {"pid": os.getpid(), "addresses": addresses}
             with contextlib.suppress(OSError):

@@ -69,11 +69,15 @@ class Acceptor:
         self._resume_at = 0.0
         self._half_open: list[_HalfOpen] = []
         self._family = int(listener.family)
-        self._bare = not (bind.tls or bind.proxy_protocol)
-        self.bind = bind
-        self.journey = journey
+        self.follow(bind, journey)
         # What is accepted inherits it (tcp(7)).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def follow(self, bind: Bind, journey: Journey) -> None:
+        """Have those who come from now on meet what `bind` says and go where `journey` leads."""
+        self.bind = bind
+        self.journey = journey
+        self._bare = not (bind.tls or bind.proxy_protocol)
 
     def start(self) -> None:
         if not self._running:

@@ -127,9 +127,11 @@ class Opening:
 
     __slots__ = (
         "_acceptor",
+        "_bind",
         "_coroutine",
         "_entered",
         "_held",
+        "_journey",
         "_sock",
         "_watching",
         "deadline",
@@ -142,6 +144,8 @@ class Opening:
 
     def __init__(self, acceptor: Acceptor, worker: Worker, sock: socket.SocketType) -> None:
         self._acceptor = acceptor
+        # As they are now: what it has begun it goes through, whatever a reload says.
+        self._bind, self._journey = acceptor.bind, acceptor.journey
         self._sock = sock
         self._held = b""
         """What came of a PROXY header that is not whole yet."""
@@ -161,7 +165,7 @@ class Opening:
         worker.openings.add(self)
         worker.opening += 1
         worker.clock.arm(self, time.monotonic() + worker.settings.handshake_timeout)
-        if self._acceptor.bind.proxy_protocol:
+        if self._bind.proxy_protocol:
             self._read_header()
         else:
             self._know(peer)
@@ -205,8 +209,8 @@ class Opening:
         is told so; before a handshake there is nothing that could be said (SEC-49)."""
         self.visitor = visitor
         worker = self.worker
-        if not self._acceptor.bind.tls:
-            self._connect(self._acceptor.journey)
+        if not self._bind.tls:
+            self._connect(self._journey)
         elif (
             not (visitor.refusal is not None and not visitor.trusted)
             and not (visitor is not self.peer and worker.turns_away(visitor))
@@ -255,7 +259,7 @@ class Opening:
         self._coroutine = worker.loop.connect_accepted_socket(
             cast("Callable[[], asyncio.Protocol]", lambda: connection),
             cast(socket.socket, self._sock),
-            ssl=worker.tls.of(self._acceptor.bind),
+            ssl=worker.tls.of(self._bind),
             ssl_handshake_timeout=left,
             ssl_shutdown_timeout=SHUTDOWN_SECONDS,
         )

@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from gwd.clock import TICK, Clock
-from gwd.config.snapshot import Snapshot
+from gwd.config.snapshot import Bind, Snapshot
 from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
@@ -102,27 +102,28 @@ class Worker:
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        self._binds = child.snapshot.server.bind
-        ports = [
-            listener.getsockname()[1]
-            for listener, bind in zip(child.listeners, self._binds, strict=True)
-            if bind.tls
-        ]
-        self._redirect_journey = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
-        self._acceptors = self._accept_from(child.listeners)
+        self._acceptors: list[Acceptor] = []
         self._adopted: dict[int, list[Acceptor]] = {}
         """Those of `_acceptors` that are other slots'."""
+        self._ports = [listener.getsockname()[1] for listener in child.listeners]
+        self._listen_as(child.snapshot.server.bind)
+        self._acceptors = self._accept_from(child.listeners)
+
+    def _listen_as(self, binds: tuple[Bind, ...]) -> None:
+        """Have each listener speak what its item of `server.bind` says."""
+        spoken = [port for port, bind in zip(self._ports, binds, strict=True) if bind.tls]
+        redirect = RedirectJourney(self, spoken[0] if spoken else HTTPS_PORT)
+        self._spoken = [(bind, redirect if bind.redirect_https else self.journey) for bind in binds]
+        # Our own are the first of them.
+        for row in (self._acceptors[: len(binds)], *self._adopted.values()):
+            for acceptor, (bind, journey) in zip(row, self._spoken, strict=False):
+                acceptor.follow(bind, journey)
 
     def _accept_from(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
         """Acceptors for the `listeners` of one slot, which are in the order of `server.bind`."""
         return [
-            Acceptor(
-                self,
-                listener,
-                bind,
-                self._redirect_journey if bind.redirect_https else self.journey,
-            )
-            for listener, bind in zip(listeners, self._binds, strict=True)
+            Acceptor(self, listener, bind, journey)
+            for listener, (bind, journey) in zip(listeners, self._spoken, strict=True)
         ]
 
     def _install(self, tables: Tables) -> None:
@@ -320,6 +321,7 @@ class Worker:
             self.tls.install(self._next_tls)
             self._next_tls = None
         self._install(tables)
+        self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:
             self._log.close()
             self._log, self._next_log = self._next_log, None

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import base64
+import contextlib
 import datetime
 
 import pytest
 from authority import KINDS, Authority, Issued, private_pem
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gwd.config.certificates import Unusable, judge_authorities, judge_pair
 from gwd.config.units import NotAllowed
@@ -133,3 +139,38 @@ def test_only_authorities_are_authorities(authority: Authority) -> None:
     assert judge_authorities(authority.pem + Authority("another").pem) == ()
     with pytest.raises(NotAllowed, match="no authority"):
         judge_authorities(authority.pem + authority.issue("a.test").cert)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_a_key_may_be_in_its_older_form(authority: Authority, kind: str) -> None:
+    issued = authority.issue("a.test", kind=kind)
+    key = serialization.load_pem_private_key(issued.key, None)
+    older = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    assert judge_pair(issued.cert, parameters + older).names == ("a.test",)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_a_file_holds_it_is_judged(authority: Authority, data: st.DataObject) -> None:
+    """Bytes changed anywhere in a certificate: a verdict, or Unusable, never anything else."""
+    issued = _PAIRS.setdefault(0, authority.issue("a.test", "b.test"))
+    der = bytearray(x509.load_pem_x509_certificate(issued.cert).public_bytes(_DER))
+    for _ in range(data.draw(st.integers(1, 4))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der)
+    pem += b"-----END CERTIFICATE-----\n"
+    with contextlib.suppress(Unusable):
+        judge_pair(pem, issued.key)
+    with contextlib.suppress(Unusable):
+        judge_pair(issued.cert + pem, issued.key)
+    with contextlib.suppress(NotAllowed):
+        judge_authorities(pem)
+
+
+_PAIRS: dict[int, Issued] = {}
+_DER = serialization.Encoding.DER
