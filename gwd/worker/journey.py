@@ -79,8 +79,8 @@ class Journey:
     def begin(self, client: ClientConnection, head: RequestHead) -> None:
         tables = client.tables
         client.request_id = self._identity.next()
-        peer = visitor = client.peer
-        if peer.trusted:
+        visitor = client.peer
+        if visitor.trusted:
             visitor = self._believe(client, head, tables)
         client.visitor = visitor
         path = head.path
@@ -89,7 +89,9 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is client.remote)
+            refusal = tables.shed.judge(
+                visitor, client.started_ns // 1000, visitor is client.remote
+            )
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -130,7 +132,9 @@ class Journey:
         visitor = client.visitor = client.peer
         first = visitor.refusal
         if first is None:
-            first = client.tables.shed(visitor, client.started_ns // 1000, visitor is client.remote)
+            first = client.tables.shed.judge(
+                visitor, client.started_ns // 1000, visitor is client.remote
+            )
         self._turn_away(client, first or refusal)
 
     def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
@@ -143,7 +147,9 @@ class Journey:
         client.visitor = visitor
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is client.remote)
+            refusal = tables.shed.judge(
+                visitor, client.started_ns // 1000, visitor is client.remote
+            )
         if refusal is not None:
             self._turn_away(client, refusal)
         return refusal is None
@@ -249,7 +255,7 @@ class Journey:
 
     def _tail(
         self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
-    ) -> bytes:
+    ) -> tuple[bytes, ...]:
         """The upstream's request from behind Host on: the fields `lines`, and what the gateway
         itself says about the request."""
         authority = head.authority
@@ -276,6 +282,4 @@ class Journey:
             end = (
                 f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
             ).encode()
-        if added:
-            return b"".join((lines, *added, client.telling, end))
-        return b"".join((lines, client.telling, end))
+        return (lines, *added, client.telling, end)
