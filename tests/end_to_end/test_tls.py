@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import ssl
 import subprocess
 import time
@@ -524,3 +526,20 @@ def test_who_is_banned_is_cut_off_over_tls_too(site: Site, upstream: StartUpstre
     assert running.command("ban", STRANGER, "--for", "1h").returncode == 0
     assert client.end(5) in ("reset", "cut")
     assert get(other).status == 200
+
+
+def test_who_accepts_for_another_speaks_as_that_listener(
+    site: Site, upstream: StartUpstream
+) -> None:
+    running = site.start(
+        upstream().address, bind=("redirect_https = true", "tls = true"), workers=2
+    )
+    hung = running.workers()[0]
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        assert until(lambda: "listener adopted" in running.said())
+        for _ in range(12):  # whichever queue the kernel chooses
+            assert get(site.connect(listener=1)).status == 200
+            assert get(site.plain()).status == 308
+    finally:
+        os.kill(hung, signal.SIGCONT)
