@@ -45,6 +45,19 @@ class Account:
         if self.log.enabled:
             self.log.lines.append(self._line(client, status, reason, micros))
 
+    def switched(self, client: ClientConnection) -> None:
+        """The request of `client` became a tunnel. It is counted here, with the time up to the
+        101: a histogram of answers has no room for how long tunnels live."""
+        assert client.route is not None
+        micros = (time.monotonic_ns() - client.started_ns) // 1000
+        self._metrics.record(client.route.metrics_cells, client.status, micros)
+
+    def tunnel_ended(self, client: ClientConnection, reason: str) -> None:
+        """It has ended: its line is written, with all that passed."""
+        if self.log.enabled:
+            micros = (time.monotonic_ns() - client.started_ns) // 1000
+            self.log.lines.append(self._line(client, client.status, reason, micros))
+
     def _line(self, client: ClientConnection, status: int, reason: str, micros: int) -> str:
         millisecond = int(time.time() * 1000)
         if millisecond != self._millisecond:

@@ -17,9 +17,11 @@ from gwd.http.forwarding import client_address, forwarding_lines
 from gwd.http.head import RequestHead
 from gwd.http.problem import Refusal
 from gwd.http.target import SERVED
+from gwd.http.websocket import SWITCH_LINES, read_handshake
 from gwd.policies import Request
 from gwd.routing.table import Match
 from gwd.upstream.exchange import Exchange
+from gwd.upstream.upgrade import UpgradeExchange
 from gwd.worker.fanout import FanOut, parts_lines
 
 if TYPE_CHECKING:
@@ -154,6 +156,9 @@ class Journey:
         path = head.path
         try:
             if head.has_body:
+                if head.upgrade:
+                    self._switch(client, route, upstream, head, captures, added)
+                    return
                 body, whole = client.open_body(route.max_body)
             if route.rewrite is not None:
                 path = route.rewrite(path, captures)
@@ -177,6 +182,32 @@ class Journey:
             self._worker.settings.write_timeout,
         )
         exchange.start(body, whole)
+
+    def _switch(
+        self,
+        client: ClientConnection,
+        route: Route,
+        upstream: Upstream,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        added: list[bytes],
+    ) -> None:
+        """Pass a WebSocket handshake on. Raises Refusal (400, 426) if it is none."""
+        handshake = read_handshake(head)
+        path = head.path if route.rewrite is None else route.rewrite(head.path, captures)
+        added.append(SWITCH_LINES)
+        exchange = client.pending = UpgradeExchange(
+            upstream,
+            client,
+            self._worker.clock,
+            f"GET {path}{head.query} HTTP/1.1\r\n".encode(),
+            head.host_line,
+            self._tail(client, head.lines, head, added),
+            handshake,
+            route.timeout,
+            self._worker.settings.write_timeout,
+        )
+        exchange.start(b"", True)
 
     def _fan_out(
         self,
