@@ -298,7 +298,7 @@ class Tunnel:
             if not other.told:
                 other.close()  # in the middle of a frame that will not end
             return
-        if other.ended:
+        if other.ended or (end.frames.closed and other.frames.closed):
             self._end()
             end.close()
             other.close()
