@@ -167,7 +167,7 @@ CASES = (
         answer={"upgrade": None},
     ),
     passed(
-        "websocket-is-not-tunnelled",
+        "websocket-is-asked-for-anew",
         "SEC-16",
         get(
             "Connection: Upgrade",
@@ -179,9 +179,21 @@ CASES = (
             fields=(
                 "Sec-WebSocket-Version: 13",
                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
             )
         ),
+        closes=True,
         answer={"upgrade": None},
+    ),
+    refused(
+        "websocket-of-no-version", "SEC-16", get("Connection: Upgrade", "Upgrade: websocket"), 426
+    ),
+    refused(
+        "websocket-without-a-key",
+        "SEC-16",
+        get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+        400,
     ),
     passed("upgrade-without-connection", "SEC-16", get("Upgrade: websocket"), Seen()),
 )
