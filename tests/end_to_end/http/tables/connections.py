@@ -166,26 +166,6 @@ CASES = (
         Seen(),
         answer={"upgrade": None},
     ),
-    passed(
-        "websocket-is-asked-for-anew",
-        "SEC-16",
-        get(
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        ),
-        Seen(
-            fields=(
-                "Sec-WebSocket-Version: 13",
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-                "Upgrade: websocket",
-                "Connection: Upgrade",
-            )
-        ),
-        closes=True,
-        answer={"upgrade": None},
-    ),
     refused(
         "websocket-of-no-version", "SEC-16", get("Connection: Upgrade", "Upgrade: websocket"), 426
     ),
