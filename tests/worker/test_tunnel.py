@@ -20,8 +20,10 @@ import pytest
 
 import gwd.worker.client
 import gwd.worker.process
+import gwd.worker.tables
 from gwd.config.load import load
 from gwd.config.snapshot import Snapshot
+from gwd.http.gate import GatePolicy
 from gwd.http.websocket import accept_value
 from gwd.process.child import WORKER, Child
 from gwd.segment.endpoints import EndpointTable
@@ -31,7 +33,7 @@ from gwd.segment.processes import WORKER as WORKER_CODE
 from gwd.segment.processes import ProcessTable
 from gwd.upstream.endpoint import table_name
 from gwd.worker.process import Worker
-from gwd.worker.tables import Tables
+from gwd.worker.tables import Route, Tables
 from gwd.worker.tunnel import Tunnel
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -58,6 +60,14 @@ upstream = "app"
 
 
 class WatchedTables(Tables):
+    __slots__ = ("__weakref__",)
+
+
+class WatchedRoute(Route):
+    __slots__ = ("__weakref__",)
+
+
+class WatchedPolicy(GatePolicy):
     __slots__ = ("__weakref__",)
 
 
@@ -165,6 +175,8 @@ def rig(
 ) -> Iterator[Rig]:
     monkeypatch.setenv("GWD_EVENT_LOOP", request.param)
     monkeypatch.setattr(gwd.worker.process, "Tables", WatchedTables)
+    monkeypatch.setattr(gwd.worker.tables, "Route", WatchedRoute)
+    monkeypatch.setattr(gwd.worker.tables, "GatePolicy", WatchedPolicy)
     monkeypatch.setattr(gwd.worker.client, "Tunnel", WatchedTunnel)
     WatchedTunnel.made.clear()
     made = Rig(tmp_path)
@@ -188,12 +200,14 @@ def test_old_tables_are_freed_while_tunnels_are_open(rig: Rig) -> None:
     tunnels = [rig.run(rig.open()) for _ in range(5)]
     seen = []
     for generation in range(2, 8):
-        seen.append(weakref.ref(rig.worker.tables))
+        old = rig.worker.tables
+        seen += [weakref.ref(each) for each in (old, old.gate, *old.routes)]
+        del old
         tunnels.append(rig.run(rig.open()))
         rig.reload(generation)
         for tunnel in tunnels:
             assert rig.run(_echoes(tunnel, b"x" * 1000))
-    assert [tables() for tables in seen] == [None] * 6
+    assert [kept() for kept in seen] == [None] * 18
     assert rig.in_flight() == len(rig.worker.connections) == len(tunnels) == 11
     for _, writer in tunnels:
         writer.close()
