@@ -86,6 +86,7 @@ class Rig:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.log = directory / "access.log"
+        self.opened: list[asyncio.StreamWriter] = []
         self.segment = Segment.create(Sizes(2, 1024, 8, 8))
         table = ProcessTable(self.segment)
         column = table.claim(WORKER_CODE, 0, os.getpid())
@@ -142,6 +143,7 @@ class Rig:
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*self.address)
+        self.opened.append(writer)
         writer.write(HANDSHAKE)
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 ")
@@ -155,6 +157,10 @@ class Rig:
 
     def close(self) -> None:
         self.echo.close()
+        for connection in list(self.worker.connections):
+            connection.kill("shutdown")
+        for writer in self.opened:
+            writer.transport.abort()
         self.run(asyncio.sleep(0.05))
         self.worker.clock.stop()
         for acceptor in self.worker._acceptors:
@@ -207,11 +213,13 @@ def test_old_tables_are_freed_while_tunnels_are_open(rig: Rig) -> None:
         rig.reload(generation)
         for tunnel in tunnels:
             assert rig.run(_echoes(tunnel, b"x" * 1000))
-    assert [kept() for kept in seen] == [None] * 18
-    assert rig.in_flight() == len(rig.worker.connections) == len(tunnels) == 11
+    freed = [kept() is None for kept in seen]
+    counted = rig.in_flight(), len(rig.worker.connections), len(tunnels)
     for _, writer in tunnels:
         writer.close()
     rig.run(asyncio.sleep(0.2))
+    assert freed == [True] * 18
+    assert counted == (11, 11, 11)
     assert rig.in_flight() == 0
 
 
