@@ -158,7 +158,8 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
             head.user_agent = None
     else:
         head.lines = b"".join([field.line for field in fields])
-    if isinstance(head, UpgradeHead):
+    if upgrade is not None:
+        assert isinstance(head, UpgradeHead)
         _judge_upgrade(head, fields, options)
     return head
 

@@ -79,7 +79,8 @@ def judge_response(head: bytes, method: str, max_fields: int) -> ResponseHead:
     response.reason = match.group(3) or b""
     response.interim = response.status < 200
     _assemble(response, lines, method)
-    if isinstance(response, SwitchHead):
+    if status == SWITCHING:
+        assert isinstance(response, SwitchHead)
         _note_switch(response, lines)
     if not head.isascii():
         # In ASCII the scan and the rules here are the stricter grammar at every point.

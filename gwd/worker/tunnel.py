@@ -151,6 +151,11 @@ class End(asyncio.Protocol):
     def forget(self) -> None:
         del self._tunnel, self.other, self.transport
 
+    @property
+    def reads(self) -> bool:
+        """Whether something may still be read from it."""
+        return not (self.ended or self.gone or self.transport.is_closing())
+
     def eof_received(self) -> bool:
         if not self.ended:
             self._tunnel.ended(self)
@@ -163,12 +168,12 @@ class End(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.full = True
         self._tunnel.stalled()
-        if not self.other.gone and not self.other.ended:
+        if self.other.reads:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.full = False
-        if not self.other.gone and not self.other.ended:
+        if self.other.reads:
             self.other.transport.resume_reading()
         self._tunnel.relieved()
 
@@ -302,6 +307,7 @@ class Tunnel:
             self._end()
             end.close()
             other.close()
+            self._arm(self._write_timeout)
             return
         self._blame(end)
         self._idle = min(self._idle, HALF_OPEN)

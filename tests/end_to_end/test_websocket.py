@@ -408,6 +408,34 @@ def test_who_does_not_read_for_write_timeout_is_cut(
     assert client.end() == "reset"
 
 
+def test_an_upstream_that_does_not_read_for_write_timeout_is_cut(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    up.on("/ws", switching(), Pause(3))
+    running = gateway(config(up.address, server=('write_timeout = "300ms"',)))
+    ws = WebSocket(connect(running))
+    ws.client.sock.settimeout(1.0)
+    with pytest.raises(ConnectionResetError):
+        _fill(ws.client.sock)
+    assert running.logged(1, status=101, reason="upstream_write_timeout")
+
+
+def test_the_last_words_reach_a_slow_reader(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    last = frame(bytes(2_000_000), mask=False) + frame(b"\x03\xe8", CLOSE, mask=False)
+    up.on("/ws", switching() + last, Close())
+    client = connect(gateway(config(up.address)), small_window=True)
+    client.send(handshake())
+    assert head(client).status == 101
+    client.finish_sending()
+    time.sleep(1.0)
+    assert client.end() == "closed"
+    assert client.buffer == last
+
+
 # time and ends
 
 
