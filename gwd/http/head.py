@@ -13,7 +13,8 @@ class RequestHead:
 
     `path` is in normal form, "*" for `OPTIONS *`; `query` is "" or begins with "?". `host` is
     lower-case, without port and final dot, "" if an HTTP/1.0 request had none; `authority` is what
-    Host says upstream, `host_line` that whole field, b"" without a host. `content_length` is -1
+    Host says upstream, `host_line` that whole field, b"" without a host. `line` is the request line
+    as it goes upstream, with its end, where no route rewrites it. `content_length` is -1
     without a length; `has_body`: bytes follow. `spare`: bytes that are left of `max_head`, for
     trailers. `upgrade`: "websocket" if the client asks for that, else "" (`UpgradeHead`).
     """
@@ -34,6 +35,7 @@ class RequestHead:
         "host",
         "host_line",
         "keep_alive",
+        "line",
         "lines",
         "method",
         "minor",
@@ -53,6 +55,7 @@ class RequestHead:
     host_line: bytes
     authority: bytes
     minor: int
+    line: bytes
     lines: bytes
     content_length: int
     chunked: bool

@@ -6,6 +6,9 @@ meant. Many clients change one field each time (a trace, a session, a tag of wha
 two heads in a row differed in one loose line (`recall`), only the bytes before and behind its value
 are compared, and the value is judged as a new line is.
 
+One request of a connection is in flight, so the head handed out is the same object each time, with
+what differs put in anew: it is good until the next one is looked for.
+
 Invariants, which make this a strict subset of the full look (SEC-28; tests/http/test_tiers.py):
 request lines are plain ones of the same version, which name no authority; the line that changes
 is one that `recall` would take there, of the kind it was; all dies with the policy. At most
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from gwd.http.fields import Field, GatePolicy, is_value
 from gwd.http.head import RequestHead, UpgradeHead
-from gwd.http.recall import loose_field, match_loose, put, resemble
+from gwd.http.recall import METHODS, forwarded_line, loose_field, match_value, put
 from gwd.http.target import match_plain
 
 MOST_TAIL = 2048
@@ -31,13 +34,17 @@ class LastHead:
     __slots__ = (
         "_after",
         "_before",
+        "_changed",
         "_field",
         "_head",
+        "_lines",
         "_lines_after",
         "_lines_before",
+        "_minor",
         "_policy",
         "_tail",
         "_tries",
+        "_value",
         "end",
     )
 
@@ -46,13 +53,18 @@ class LastHead:
         self._tail = b""
         """The last head from the end of its request line on; b"" if it is not remembered."""
         self._head: RequestHead
+        self._lines = b""
+        """What `_head.lines` is for the remembered head itself."""
+        self._changed = False
+        """Whether `_head` holds another line than the remembered one."""
         self._policy = policy
         self._field: Field | None = None
         """What stands in shapes for the line that changes, if there is such a line. Then `_before`
         and `_after` are the bytes around its value, and the other lines stand as they are
-        forwarded in `_lines_before` and `_lines_after`."""
+        forwarded in `_lines_before` and `_lines_after`, and `_value` is the remembered one."""
         self._before = self._after = b""
         self._lines_before = self._lines_after = b""
+        self._value = self._minor = b""
         self._tries = TRIES
 
     def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
@@ -62,43 +74,59 @@ class LastHead:
             return None
         # Without a line end that is -1, from where on nothing begins that is longer than a byte.
         line_end = data.find(_LINE_END)
-        value: bytes | None = None
+        head = self._head
         if data.startswith(tail, line_end):
             end = line_end + len(tail)
+            if self._changed:
+                self._restore(head)
         elif self._field is not None and data.startswith(self._before, line_end):
             begin = line_end + len(self._before)
             stop = data.find(_LINE_END, begin)
-            if not data.startswith(self._after, stop):
+            if not data.startswith(self._after, stop) or not match_value(data, begin, stop):
                 return None
             end = stop + len(self._after)
-            value = data[begin - len(self._field.value) : stop]
+            value = data[begin:stop]
+            if not self._field.kind:
+                head.lines = b"".join((self._lines_before, value, self._lines_after))
+            elif not self._put(value, head):
+                return None
+            self._changed = True
+            self._tries = TRIES
         else:
             return None
-        line = match_plain(data, 0, line_end)
-        head, spare = self._head, policy.max_head - end
-        if line is None or line_end > policy.max_target or spare < 0 or int(line[4]) != head.minor:
+        match = match_plain(data, 0, line_end)
+        spare = policy.max_head - end
+        if match is None or line_end > policy.max_target or spare < 0:
             return None
-        request = resemble(line, head)
-        request.spare = spare
-        if value is not None and not self._put(value, request):
+        method, path, query, minor = match.groups()
+        if minor != self._minor:
             return None
+        head.method = METHODS[method]
+        head.path = path.decode()
+        head.query = query.decode() if query else ""
+        head.line = data[: line_end + 2] if head.minor else forwarded_line(match)
+        head.encoded_slash = False
+        head.spare = spare
         self.end = end
-        return request
+        return head
 
-    def _put(self, line: bytes, request: RequestHead) -> bool:
-        """Put the line that changes into `request`, if it may stand there."""
+    def _put(self, value: bytes, head: RequestHead) -> bool:
+        """Put the value of a line that is not plain into `head`, if it may stand there."""
         field = self._field
-        if field is None or not match_loose(line):
+        if field is None or not is_value(field.kind, value):
             return False
-        if field.kind:
-            value = line[len(field.value) :]
-            if not is_value(field.kind, value):
-                return False
-            put(field.kind, value, request)
-        text = b"%b\r\n" % line if field.line else b""
-        request.lines = b"".join((self._lines_before, text, self._lines_after))
-        self._tries = TRIES
+        put(field.kind, value, head)
+        if field.line:
+            head.lines = b"".join((self._lines_before, value, self._lines_after))
         return True
+
+    def _restore(self, head: RequestHead) -> None:
+        """Make `head` that of the remembered head again."""
+        self._changed = False
+        head.lines = self._lines
+        field = self._field
+        if field is not None and field.kind:
+            put(field.kind, self._value, head)
 
     def forget(self) -> None:
         self._tail = b""
@@ -118,6 +146,9 @@ class LastHead:
             return
         before, self._tail = self._tail, head[line_end:]
         self._head = request
+        self._lines = request.lines
+        self._changed = False
+        self._minor = b"1" if request.minor else b"0"
         self._field = None
         if policy is not self._policy:
             self._policy = policy
@@ -137,13 +168,17 @@ class LastHead:
         field = loose_field(line, self._policy)
         if field is None:
             return
-        text = b"%b\r\n" % line if field.line else b""
         forwarded, where = self._head.lines, 0
-        if text:
-            where = (_LINE_END + forwarded).find(_LINE_END + text)
-            if where < 0 or (_LINE_END + forwarded).count(_LINE_END + text) > 1:
+        if field.line:
+            text = b"\r\n%b\r\n" % line
+            where = (_LINE_END + forwarded).find(text)
+            if where < 0 or (_LINE_END + forwarded).count(text) > 1:
                 return
+        elif not field.kind:
+            return  # it is dropped, and means nothing: rare enough for the long way
         self._field = field
         self._before = _LINE_END.join((*lines[:at], field.value))
         self._after = _LINE_END.join((b"", *lines[at + 1 :]))
-        self._lines_before, self._lines_after = forwarded[:where], forwarded[where + len(text) :]
+        self._value = line[len(field.value) :]
+        self._lines_before = forwarded[: where + len(field.value)]
+        self._lines_after = forwarded[where + len(line) :]

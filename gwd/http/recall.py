@@ -33,7 +33,9 @@ from gwd.http.target import RequestLine, match_plain
 MOST_SHAPES, MOST_LOOSE = 1024, 128
 match_loose: Final = re.compile(rb"([A-Za-z0-9-]++): [!-~](?:[\t -~]*[!-~])?").fullmatch
 """As it is forwarded: nothing to strip, nothing to check further if its kind is plain."""
-_METHODS: Final = {
+match_value: Final = re.compile(rb"[!-~](?:[\t -~]*[!-~])?").fullmatch
+"""The value of such a line."""
+METHODS: Final = {
     method.encode(): method
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
@@ -123,7 +125,8 @@ def resemble(line: Match[bytes], before: RequestHead) -> RequestHead:
     `before` was made, after a line of the same version. `spare` is the caller's to set."""
     method, path, query, _ = line.groups()
     head = RequestHead()
-    head.method = _METHODS[method]
+    head.method = METHODS[method]
+    head.line = line[0] + b"\r\n" if before.minor else forwarded_line(line)
     head.minor = before.minor
     head.path = path.decode()
     head.query = query.decode() if query else ""
@@ -145,6 +148,11 @@ def resemble(line: Match[bytes], before: RequestHead) -> RequestHead:
     head.traceparent = before.traceparent
     head.user_agent = before.user_agent
     return head
+
+
+def forwarded_line(line: Match[bytes]) -> bytes:
+    """A plain request line (`match_plain`), with its end, as it goes upstream."""
+    return b"%b %b%b HTTP/1.1\r\n" % (line[1], line[2], line[3] or b"")
 
 
 def _is_loose(field: Field, policy: GatePolicy) -> bool:

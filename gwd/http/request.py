@@ -95,6 +95,7 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
     head = RequestHead() if upgrade is None else UpgradeHead()
     head.method, head.minor = line.method, line.minor
     head.path, head.query, head.encoded_slash = line.path, line.query, line.encoded_slash
+    head.line = f"{line.method} {line.path}{line.query} HTTP/1.1\r\n".encode("ascii")
     head.spare = 0
     coding, expect, connection = (
         found.get(Kind.CODING),

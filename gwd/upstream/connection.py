@@ -84,10 +84,13 @@ class Connection:
 
     # what its endpoint and its exchange do with it
 
-    def begin(self, exchange: Exchange, wire: bytes) -> None:
-        """Serve `exchange`, whose request begins with `wire`."""
+    def begin(self, exchange: Exchange, wire: bytes, deadline: float) -> None:
+        """Serve `exchange`, whose request begins with `wire`; `deadline` is as in `arm`."""
         self.exchange = exchange
         self._interim = 0
+        self.deadline = deadline
+        if deadline < self.due:
+            self._clock.put(self)
         assert self._transport is not None
         self._transport.write(wire)
 
@@ -138,7 +141,7 @@ class Connection:
 
     def part(self) -> None:
         """What was handed over has ended."""
-        self.endpoint.left()
+        self.endpoint.in_flight -= 1
         self._forget()
 
     def close(self) -> None:

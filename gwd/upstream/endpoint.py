@@ -93,7 +93,8 @@ class Endpoint:
         self.host, self.port = endpoint.host, endpoint.port
         self.host_line = f"Host: {endpoint.address}\r\n".encode()
         self.in_flight = 0
-        """Exchanges of this worker that have chosen it and have no complete answer yet."""
+        """Exchanges of this worker that have chosen it and have no complete answer yet: `engage`
+        counts one, who parts from it takes itself off."""
         self.usable = True
         """Whether a new exchange should choose it."""
         self.waiting: deque[Exchange] = deque()
@@ -141,10 +142,6 @@ class Endpoint:
         if fresh or not self._idle:
             return None
         return self._idle.pop() if idempotent else self._lively()
-
-    def left(self) -> None:
-        """An exchange has parted from it without an answer."""
-        self.in_flight -= 1
 
     def answered(self, nanoseconds: int) -> None:
         """A request sent to it got its answer's head after so long."""

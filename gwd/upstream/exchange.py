@@ -169,7 +169,9 @@ class Exchange:
         if wire:
             connection.write(wire)
         if last and self.state == SENDING:
-            self._await_answer(connection)
+            self.state = AWAITING
+            self._sent_ns = time.monotonic_ns()
+            connection.arm(self._answer_due())
 
     def pause_answer(self) -> None:
         if self.connection is not None:
@@ -221,33 +223,27 @@ class Exchange:
         host = self._upstream.host_line or self.host_line
         if not host or self._upstream.uses_endpoint_host:
             host = connection.endpoint.host_line  # an HTTP/1.0 client may have named none
-        if self._whole and not self._held and not self._chunked:  # nothing but a head
-            self.state = SENDING
-            connection.begin(self, b"".join((self._start, host, self._tail)))
-            self._await_answer(connection)
-            return
-        self.state = SENDING
-        whole, held = self._whole, self._held or []
-        body = self._wire(b"".join(held), whole)
-        if self._held_size > HOLD:
-            self._replayable = False
-            self._held = None
-        connection.begin(self, b"".join((self._start, host, self._tail, body)))
+        whole, held = self._whole, self._held
+        body = b""
+        if held or self._chunked:
+            body = self._wire(b"".join(held or ()), whole)
+            if self._held_size > HOLD:
+                self._replayable = False
+                self._held = None
+        wire = b"".join((self._start, host, self._tail, body))
         if whole:
-            self._await_answer(connection)
+            self.state = AWAITING
+            self._sent_ns = time.monotonic_ns()
+            connection.begin(self, wire, self._answer_due())
         else:
-            connection.arm(NEVER)
+            self.state = SENDING
+            connection.begin(self, wire, NEVER)
             self.sink.body_wanted()
 
-    def _await_answer(self, connection: Connection) -> None:
-        self.state = AWAITING
-        self._sent_ns = time.monotonic_ns()
-        deadline = self._clock.now + self.config.response_timeout + TICK
-        if deadline > self._deadline:
-            deadline = self._deadline
-        connection.deadline = deadline
-        if deadline < connection.due:
-            self._clock.put(connection)
+    def _answer_due(self) -> float:
+        """Until when the answer's head has to come, asked when the request is whole."""
+        due = self._clock.now + self.config.response_timeout + TICK
+        return min(due, self._deadline)
 
     def _wire(self, data: bytes, last: bool) -> bytes:
         if not self._chunked:
@@ -430,13 +426,13 @@ class Exchange:
         endpoint, self.endpoint = self.endpoint, None
         self.connection = None
         if endpoint is not None:
-            endpoint.left()
+            endpoint.in_flight -= 1
 
     def _end(self) -> None:
         endpoint, self.endpoint = self.endpoint, None
         self.connection = None
         if endpoint is not None:
-            endpoint.left()
+            endpoint.in_flight -= 1
         self.state = DONE
         self._upstream.active -= 1
         if self._retrying:

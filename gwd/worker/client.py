@@ -30,7 +30,7 @@ from gwd.http.head import RequestHead, ResponseHead, SwitchHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection, reset
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import ending, frame, is_chunked, memorise, open_head
+from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
 from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 
@@ -249,7 +249,6 @@ class ClientConnection:
         self._keep_alive = head is not None and head.keep_alive and not worker.draining
         self._chunking = False
         self.tables = worker.tables
-        self.visitor = self.peer
         self.route = None
         self.subject = ""
         self.started_ns = time.monotonic_ns()
@@ -364,7 +363,6 @@ class ClientConnection:
         if self._body is not None:
             self._keep_alive = False  # an early answer: the rest of the body is not waited for
         if last and head.content_length == size and not head.bodyless:
-            self._chunking = False
             opening = head.opening or memorise(head)
         else:
             framing = frame(request, head, size, last)
@@ -374,7 +372,7 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = ending(request.minor, self._keep_alive)
+        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
         self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account(self, head.status, "")

@@ -103,6 +103,11 @@ class FanOut:
 
     __slots__ = ("_client", "_clock", "_missing", "_plan", "_sinks", "_starting")
 
+    # What the account asks of an exchange; here there are several, and none is told of.
+    served_by = ""
+    attempts = 0
+    answered_ns = 0
+
     def __init__(
         self,
         worker: Worker,

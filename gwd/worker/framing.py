@@ -15,7 +15,7 @@ _STATUS_LINES = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in REASON_PHRASES.items()
 }
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
-_END = b"\r\n\r\n"
+END = b"\r\n\r\n"
 _END_CLOSE = b"\r\nConnection: close\r\n\r\n"
 _END_KEEP = b"\r\nConnection: keep-alive\r\n\r\n"
 
@@ -60,5 +60,5 @@ def memorise(answer: ResponseHead) -> bytes:
 def ending(minor: int, keep_alive: bool) -> bytes:
     """What comes after the request's id: the end of the head, for a client of HTTP/1.`minor`."""
     if keep_alive:
-        return _END if minor else _END_KEEP
+        return END if minor else _END_KEEP
     return _END_CLOSE

@@ -25,13 +25,19 @@ from gwd.upstream.upgrade import UpgradeExchange
 from gwd.worker.fanout import FanOut, parts_lines
 
 if TYPE_CHECKING:
+    from gwd.policies import Visitor
     from gwd.upstream.upstream import Upstream
     from gwd.worker.client import ClientConnection
     from gwd.worker.process import Worker
     from gwd.worker.tables import Route, Tables
 
 _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
+NOTHING: tuple[bytes, ...] = ()
+"""What most requests have added to them."""
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
+
+
+_HEX = tuple(f"{number:02x}" for number in range(256))
 
 
 class Identity:
@@ -40,25 +46,27 @@ class Identity:
     Unique and unguessable enough to find a request again; no secret rests on them.
     """
 
-    __slots__ = ("_count", "_prefix", "request_id")
+    __slots__ = ("_block", "_count", "_prefix", "latest")
 
     def __init__(self) -> None:
         self._prefix = os.urandom(8).hex()
         # 48 bits, so that 64 are never used up; and never 0, which is no span's id.
         self._count = int.from_bytes(os.urandom(6), "big") + 1
-        self.request_id = ""
+        self._begin_block()
+        self.latest = ""
+        """The id given last."""
 
     def next(self) -> str:
         """A new request id, 32 hex digits."""
         self._count = count = self._count + 1
-        self.request_id = request_id = f"{self._prefix}{count:016x}"
-        return request_id
+        if not count & 0xFFFF:
+            self._begin_block()
+        self.latest = latest = f"{self._block}{_HEX[count >> 8 & 0xFF]}{_HEX[count & 0xFF]}"
+        return latest
 
-    def traceparent(self) -> bytes:
-        """A trace that begins with the request of the latest id (W3C Trace Context, not sampled):
-        the request id is the trace id, its second half the span's."""
-        own = self.request_id.encode()
-        return b"00-%b-%b-00" % (own, own[16:])
+    def _begin_block(self) -> None:
+        """What the next 65,536 ids have in common: formatting all of each costs too much."""
+        self._block = f"{self._prefix}{self._count >> 16:012x}"
 
 
 class Journey:
@@ -73,18 +81,25 @@ class Journey:
     def begin(self, client: ClientConnection, head: RequestHead) -> None:
         tables = client.tables
         client.request_id = self._identity.next()
-        if client.peer.trusted:
-            self._believe(client, head, tables)
-        if head.path == tables.snapshot.server.ready_path:
+        peer = visitor = client.peer
+        if peer.trusted:
+            visitor = self._believe(client, head, tables)
+        client.visitor = visitor
+        path = head.path
+        if path == tables.ready_path:
             self._tell_ready(client)
             return
-        if self._shed(client, client.visitor.refusal):
+        refusal = visitor.refusal
+        if refusal is None:
+            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is peer)
+        if refusal is not None:
+            self._turn_away(client, refusal)
             return
-        if head.path == "*":
+        if path == "*":
             client.respond(204, SERVED, b"")
             return
 
-        match = tables.routing.match(head.host, head.method, head.path)
+        match = tables.routing.match(head.host, head.method, path)
         if not isinstance(match, Match):
             client.refuse(match)
             return
@@ -93,7 +108,7 @@ class Journey:
             client.refuse(_SLASH)
             return
 
-        added: list[bytes] = []
+        added = NOTHING
         if route.policies:
             request = Request(head, client.visitor, route.name, match.captures)
             for policy in route.policies:
@@ -102,7 +117,7 @@ class Journey:
                     client.refuse(refusal)
                     return
             client.subject = request.subject
-            added = request.added
+            added = tuple(request.added)
 
         if route.upstream is not None:
             self._forward(client, route, route.upstream, head, match.captures, added)
@@ -114,32 +129,29 @@ class Journey:
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
         client.request_id = self._identity.next()
-        if not self._shed(client, client.visitor.refusal):
-            client.refuse(refusal)
+        visitor = client.visitor = client.peer
+        first = visitor.refusal
+        if first is None:
+            first = client.tables.shed(visitor, client.started_ns // 1000, True)
+        self._turn_away(client, first or refusal)
 
     # shed
 
-    def _believe(self, client: ClientConnection, head: RequestHead, tables: Tables) -> None:
+    def _believe(self, client: ClientConnection, head: RequestHead, tables: Tables) -> Visitor:
         """Let a trusted proxy say who asks, and by which id."""
-        address = client_address(client.peer.ip, head, tables.trusted)
-        if address != client.peer.ip:
-            client.visitor = tables.visitor(address)
+        peer = client.peer
+        address = client_address(peer.ip, head, tables.trusted)
         if head.request_id is not None:
             client.request_id = head.request_id.decode("ascii")
+        return peer if address == peer.ip else tables.visitor(address)
 
-    def _shed(self, client: ClientConnection, refusal: Refusal | None) -> bool:
-        """Whether the visitor ends here: `refusal` is what its address has met already."""
-        shed, visitor = client.tables.shed, client.visitor
-        is_peer = visitor is client.peer
-        if refusal is None:
-            refusal = shed(visitor, client.started_ns // 1000, is_peer)
-            if refusal is None:
-                return False
-            if is_peer and refusal.reason == "banned" and shed.cuts:
-                client.turn_away()
-                return True
-        client.refuse(refusal)
-        return True
+    def _turn_away(self, client: ClientConnection, refusal: Refusal) -> None:
+        """End the request here. A banned peer gets no answer, if bans cut."""
+        is_peer = client.visitor is client.peer
+        if refusal.reason == "banned" and is_peer and client.tables.shed.cuts:
+            client.turn_away()
+        else:
+            client.refuse(refusal)
 
     # who answers
 
@@ -150,10 +162,10 @@ class Journey:
         upstream: Upstream,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: list[bytes],
+        added: tuple[bytes, ...],
     ) -> None:
         body, whole = b"", True
-        path = head.path
+        start = head.line
         try:
             if head.has_body:
                 if head.upgrade:
@@ -161,20 +173,21 @@ class Journey:
                     return
                 body, whole = client.open_body(route.max_body)
             if route.rewrite is not None:
-                path = route.rewrite(path, captures)
+                path = route.rewrite(head.path, captures)
+                start = f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode()
         except Refusal as refusal:
             client.refuse(refusal)
             return
         if head.chunked:
-            added.append(b"Transfer-Encoding: chunked\r\n")
+            added += (b"Transfer-Encoding: chunked\r\n",)
         elif head.content_length >= 0:
-            added.append(b"Content-Length: %d\r\n" % head.content_length)
+            added += (b"Content-Length: %d\r\n" % head.content_length,)
         exchange = client.pending = Exchange(
             upstream,
             client,
             self._worker.clock,
             head.method,
-            f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode(),
+            start,
             head.host_line,
             self._tail(client, head.lines, head, added),
             head.chunked,
@@ -190,19 +203,21 @@ class Journey:
         upstream: Upstream,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: list[bytes],
+        added: tuple[bytes, ...],
     ) -> None:
         """Pass a WebSocket handshake on. Raises Refusal (400, 426) if it is none."""
         handshake = read_handshake(head)
-        path = head.path if route.rewrite is None else route.rewrite(head.path, captures)
-        added.append(SWITCH_LINES)
+        start = head.line
+        if route.rewrite is not None:
+            path = route.rewrite(head.path, captures)
+            start = f"GET {path}{head.query} HTTP/1.1\r\n".encode()
         exchange = client.pending = UpgradeExchange(
             upstream,
             client,
             self._worker.clock,
-            f"GET {path}{head.query} HTTP/1.1\r\n".encode(),
+            start,
             head.host_line,
-            self._tail(client, head.lines, head, added),
+            self._tail(client, head.lines, head, (*added, SWITCH_LINES)),
             handshake,
             route.timeout,
             self._worker.settings.write_timeout,
@@ -215,12 +230,12 @@ class Journey:
         route: Route,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: list[bytes],
+        added: tuple[bytes, ...],
     ) -> None:
         try:
             # A body has no part it could go to; what comes with a GET is read and dropped.
             client.open_body(route.max_body)
-            added.append(b"Accept: application/json\r\n")
+            added += (b"Accept: application/json\r\n",)
             tail = self._tail(client, parts_lines(head.lines), head, added)
             fanout = FanOut(self._worker, client, route, head, captures, tail)
         except Refusal as refusal:
@@ -251,12 +266,12 @@ class Journey:
             client.refuse(_NOT_READY)
 
     def _tail(
-        self, client: ClientConnection, lines: bytes, head: RequestHead, added: list[bytes]
+        self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
     ) -> bytes:
         """The upstream's request from behind Host on: the fields `lines`, and what the gateway
         itself says about the request."""
-        key = head.authority
-        if client.told is not key or client.peer.trusted or not head.minor:
+        authority = head.authority
+        if client.told != authority or client.peer.trusted or not head.minor:
             client.telling = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
@@ -264,16 +279,20 @@ class Journey:
                 head,
                 client.tables.snapshot.server.forwarded,
             )
-            client.told = key if head.minor else None
-        return b"".join(
-            (
-                lines,
-                *added,
-                client.telling,
-                b"X-Request-Id: ",
-                client.request_id.encode(),
-                b"\r\ntraceparent: ",
-                head.traceparent or self._identity.traceparent(),
-                b"\r\n\r\n",
+            client.told = authority if head.minor else None
+        own = client.request_id
+        if head.traceparent is not None:
+            end = b"X-Request-Id: %b\r\ntraceparent: %b\r\n\r\n" % (
+                own.encode(),
+                head.traceparent,
             )
-        )
+        else:
+            # A trace begins here (W3C Trace Context, not sampled): its id is the request's, that
+            # of its first span the second half of it.
+            trace = self._identity.latest
+            end = (
+                f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
+            ).encode()
+        if added:
+            return b"".join((lines, *added, client.telling, end))
+        return b"".join((lines, client.telling, end))

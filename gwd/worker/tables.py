@@ -96,6 +96,7 @@ class Tables:
         "connections_per_ip",
         "gate",
         "generation",
+        "ready_path",
         "routes",
         "routing",
         "shed",
@@ -120,6 +121,7 @@ class Tables:
             odd_names=server.odd_names,
             removed=identity_headers(snapshot.auth),
         )
+        self.ready_path = server.ready_path
         self.trusted = Networks(server.trusted_proxies)
         self._access = Access(limits.allow, limits.deny)
         self._exempt = Networks(limits.exempt)
