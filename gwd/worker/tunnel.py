@@ -324,6 +324,8 @@ class Tunnel:
         self._end()
         if end.other.lost:
             self._forget()
+        elif self.leaving and end.other.told:
+            self._arm(GOODBYE)  # its answer would meet a reset, were it closed now
         elif exc is not None:
             end.other.reset()
         else:

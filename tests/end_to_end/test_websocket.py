@@ -555,6 +555,28 @@ def test_a_ban_ends_it(gateway: StartGateway, up: RecordingUpstream, connect: Co
     assert line["reason"] == "banned"
 
 
+def test_it_is_one_connection_of_its_address_and_one_request_of_its_route(
+    gateway: StartGateway, up: RecordingUpstream, connect: Connect
+) -> None:
+    more = '[limits.per_ip]\nrate = "1000/s"\nconnections = 1\n'
+    running = gateway(config(up.address, more=more))
+    ws = WebSocket(connect(running, source="127.0.0.9"))
+    assert connect(running, source="127.0.0.9").end() in ("closed", "reset")
+    assert ws.echoes(b"x")
+    ws.client.close()
+    assert running.logged(1, status=101)
+
+    def open_again() -> bool:
+        client = connect(running, source="127.0.0.9")
+        client.send(handshake())
+        return client._more()
+
+    assert until(open_again)
+    status = json.loads(running.command("status", "--json").stdout)
+    (route,) = [route for route in status["routes"] if route["route"] == "app"]
+    assert route["by_class"]["1xx"] == route["requests"] == 2
+
+
 def test_it_counts_among_the_endpoints_connections(
     gateway: StartGateway, up: RecordingUpstream, connect: Connect
 ) -> None:
@@ -581,10 +603,11 @@ def test_a_drain_says_1001_to_both_sides(
     last = ws.next()
     assert last is not None
     assert (last.opcode, last.code) == (CLOSE, 1001)
+    assert until(lambda: up.connections[0].ended == "code 1001")
+    time.sleep(0.5)  # the service is gone by now, and the client still has its say
     ws.send(last.payload, CLOSE)
     assert ws.ended == "closed"
     assert running.process.wait(20) == 0
-    assert until(lambda: up.connections[0].ended == "code 1001")
     assert running.logged(1, status=101, reason="shutdown")
 
 
@@ -696,6 +719,34 @@ def test_reloads_every_200_ms_touch_no_tunnel(gateway: StartGateway, up: Recordi
     assert min(client.done for client in clients) > 10
     assert running.workers() == workers
     assert len(up.connections) == 20
+
+
+def test_a_handshake_under_way_is_finished_after_a_reload(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    go_on = threading.Event()
+
+    def late(connection: Connection) -> None:
+        wanted = connection.read_request()
+        assert wanted is not None
+        connection.upstream.record(wanted)
+        go_on.wait(20)
+        connection.send(switching(wanted.get("sec-websocket-key") or ""))
+        converse(connection)
+
+    up.behaviour = late
+    running = gateway(config(up.address))
+    client = connect(running)
+    client.send(handshake() + frame(b"early", mask=True))
+    assert until(lambda: up.requests)
+    routes = '[[routes]]\nname = "gone"\npath = "/gone"\nrespond = { status = 200, body = "" }\n'
+    assert running.reload(config(routes=routes)).returncode == 0
+    go_on.set()
+    assert head(client).status == 101
+    found = Frames(client.sock, client.buffer).next()
+    assert found is not None
+    assert found.payload == b"early"
 
 
 def test_a_tunnel_outlives_its_upstream_in_the_config(
