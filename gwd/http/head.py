@@ -86,6 +86,17 @@ class UpgradeHead(RequestHead):
     upgrade: str
 
 
+def _no_head() -> RequestHead:
+    head = RequestHead()
+    head.method = head.path = head.query = head.host = ""
+    head.minor, head.user_agent = 1, None
+    return head
+
+
+NO_HEAD = _no_head()
+"""What is told of a request whose head could not be read."""
+
+
 class ResponseHead:
     """The head of a response that the reader accepted.
 

@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gwd.config.snapshot import Snapshot
-from gwd.process.child import WORKER
 from gwd.process.events import Log
 from gwd.segment.board import Board
 from gwd.segment.endpoints import EndpointTable
@@ -29,10 +28,11 @@ from gwd.segment.memory import Segment
 from gwd.segment.metrics import RouteMetrics
 from gwd.supervisor.children import ChildProcess, Children
 from gwd.supervisor.cores import usable_cores
-from gwd.supervisor.listeners import BindError, Listeners
+from gwd.supervisor.listeners import BindError
 from gwd.supervisor.loading import Loader, Loading, Outcome
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.rollout import Phase, Rollout
+from gwd.supervisor.slots import Slots
 from gwd.supervisor.systemd import Notifier
 
 PHASE_TIME = 10.0
@@ -71,7 +71,7 @@ class Configuration:
         self._log = log
         self._loader = loader
         self._children: Children
-        self._listeners: Listeners
+        self._slots: Slots
         self._publish: Callable[[], None]
         self._wanted = False
         self._loading: Loading | None = None
@@ -86,12 +86,17 @@ class Configuration:
         self._metrics.assign(route_names(snapshot))
         self.board.loaded(self.generation, snapshot.digest)
 
-    def begin(self, children: Children, listeners: Listeners, publish: Callable[[], None]) -> None:
+    def begin(self, children: Children, slots: Slots, publish: Callable[[], None]) -> None:
         """From now on there are children to tell. `publish` is called when a config comes
         into force and when `workers` changes."""
         self._children = children
-        self._listeners = listeners
+        self._slots = slots
         self._publish = publish
+
+    @property
+    def adopted(self) -> Mapping[int, int]:
+        """`Slots.adopted`, for whoever publishes what is in force."""
+        return self._slots.adopted()
 
     def pids(self) -> tuple[int, ...]:
         """The process that loads a config just now, if there is one."""
@@ -180,6 +185,11 @@ class Configuration:
                 rollout.answered(child.pid)
         self._advance()
 
+    def retires(self, child: ChildProcess) -> None:
+        if self._rollout is not None:
+            self._rollout.left(child.pid)
+            self._advance()
+
     def ended(self, child: ChildProcess) -> None:
         if self._rollout is not None:
             self._rollout.died(child.pid, was_ready=child.ready)
@@ -220,12 +230,6 @@ class Configuration:
             errors.append("[segment] has changed, which needs a restart")
         if new.admin_bind != old.admin_bind:
             errors.append("admin.bind has changed, which needs a restart")
-        workers = self._workers_for(new)
-        if workers < self.workers:
-            errors.append(
-                f"server.workers goes from {self.workers} down to {workers}, "
-                "which needs a restart; more of them can be had without"
-            )
         return [f"{self._path}: {error}" for error in errors]
 
     def _workers_for(self, snapshot: Snapshot) -> int:
@@ -274,7 +278,7 @@ class Configuration:
                     self._children.tell(asked, {"op": "abort", "generation": self._offered})
                 case Phase.COMMITTED:
                     self._rollout = None
-                    self._report(True, self._grow())
+                    self._report(True, self._resize())
                 case Phase.ABORTED:
                     self._rollout = None
                     self._drop_next()
@@ -289,24 +293,18 @@ class Configuration:
         self.generation = self._offered
         self._publish()
 
-    def _grow(self) -> str:
-        """Have as many workers as the new config says; what to tell the operator.
-
-        A new listener takes its share of clients at once, so it comes right before its worker.
-        """
+    def _resize(self) -> str:
+        """Have as many workers as the new config says; what to tell the operator."""
         before, wanted = self.workers, self._next_workers
-        if wanted <= before:
+        if wanted == before:
             return "reloaded"
         try:
-            self._listeners.grow(wanted)
+            self._slots.resize(wanted)
         except BindError as error:
             return f"reloaded, but there are still {before} workers: {error}"
         self.workers = wanted
         self._publish()
-        self._children.tell(self._children, {"op": "workers", "count": wanted})
-        for slot in range(before, wanted):
-            self._children.fill((WORKER, slot))
-        return f"reloaded, {wanted} workers instead of {before}"
+        return f"reloaded, {wanted} worker{'s' if wanted != 1 else ''} instead of {before}"
 
     def _drop_next(self) -> None:
         if self._next_fd >= 0:

@@ -122,6 +122,7 @@ def launch(
                 started=started,
                 addresses=listeners.addresses,
                 workers=configuration.workers,
+                adopted=configuration.adopted,
                 ipv6_prefix=limits.ipv6_prefix,
                 never_banned={
                     "limits.exempt": limits.exempt,

@@ -27,6 +27,7 @@ from gwd.http.problem import Refusal
 
 if TYPE_CHECKING:
     from gwd.http.bodies import ChunkedBody, LengthBody, UntilCloseBody
+    from gwd.http.head import ResponseHead
     from gwd.upstream.endpoint import Endpoint
     from gwd.upstream.exchange import Exchange
 
@@ -176,27 +177,40 @@ class Connection:
             # Bytes that no request asked for: whoever reads them as an answer is poisoned (SEC-18).
             self.close()
             return
-        body = self._body
         try:
-            if body is None:
-                self._read_head(exchange, data)
+            if self._body is not None:
+                self._read_body(exchange, self._body, data)
+                return
+            reader = self._reader
+            head = reader.feed(data, exchange.method)
+            if head is None:
+                return
+            rest = reader.rest
+            if head.content_length == len(rest) and not head.bodyless:  # all of it is here
+                self._finish(exchange, head.keep_alive)
+                exchange.answer(head, rest, True)
             else:
-                payload = body.feed(data)
-                if body.done:
-                    self._finish(exchange, self._keep and not body.rest)
-                    exchange.answer_data(payload, True)
-                else:
-                    self._clock.arm(self, self._clock.now + exchange.stream_idle)
-                    if payload:
-                        exchange.answer_data(payload, False)
+                self._begin_answer(exchange, head)
         except Refusal as refusal:
             self._body = None
             self.abort()
             exchange.broken(refusal)
 
-    def _read_head(self, exchange: Exchange, data: bytes) -> None:
+    def _read_body(
+        self, exchange: Exchange, body: LengthBody | ChunkedBody | UntilCloseBody, data: bytes
+    ) -> None:
+        payload = body.feed(data)
+        if body.done:
+            self._finish(exchange, self._keep and not body.rest)
+            exchange.answer_data(payload, True)
+        else:
+            self._clock.arm(self, self._clock.now + exchange.stream_idle)
+            if payload:
+                exchange.answer_data(payload, False)
+
+    def _begin_answer(self, exchange: Exchange, head: ResponseHead | None) -> None:
+        """Go on behind `head`, which the reader has just found."""
         reader = self._reader
-        head = reader.feed(data, exchange.method)
         while head is not None and head.interim:
             self._interim += 1
             if isinstance(head, SwitchHead):
@@ -208,10 +222,6 @@ class Connection:
         if head is None:
             return
         rest = reader.rest
-        if head.content_length == len(rest) and not head.bodyless:  # all of it is here
-            self._finish(exchange, head.keep_alive)
-            exchange.answer(head, rest, True)
-            return
         body = response_body(head)
         if body is None:
             self._finish(exchange, head.keep_alive and not rest)
@@ -231,7 +241,7 @@ class Connection:
         """The answer is complete. `clean`: nothing speaks against another request."""
         self._body = None
         self.exchange = None
-        if clean and exchange.reusable():
+        if clean and exchange.reusable:
             self.served += 1
             self.endpoint.release(self)
         else:

@@ -91,6 +91,9 @@ class Exchange:
     """When the answer's head came, monotonic ns; 0 if none has."""
     connection: Connection | None = None
     endpoint: Endpoint | None = None
+    reusable = False
+    """Whether its connection may serve another request once the answer is complete, as far as the
+    request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
     fresh = False
     """Whether only a connection that has served nobody will do."""
     wait_until = NEVER
@@ -170,6 +173,7 @@ class Exchange:
             connection.write(wire)
         if last and self.state == SENDING:
             self.state = AWAITING
+            self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
             connection.arm(self._answer_due())
 
@@ -233,6 +237,7 @@ class Exchange:
         wire = b"".join((self._start, host, self._tail, body))
         if whole:
             self.state = AWAITING
+            self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
             connection.begin(self, wire, self._answer_due())
         else:
@@ -266,13 +271,6 @@ class Exchange:
                 self._held = None
 
     # the connection's side: the answer
-
-    def reusable(self) -> bool:
-        """Whether the connection may serve another request, as far as ours goes (SEC-19). Asked
-        when the answer is complete."""
-        if not self._whole or self.state < AWAITING:
-            return False
-        return not (self._held_size and self.method in _BODY_UNUSUAL)
 
     def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
         if head.status in self.config.retry_on and self.state == AWAITING and self._may_retry():

@@ -34,7 +34,7 @@ REST = 0.1
 
 
 class Acceptor:
-    """Accepts from one listener on behalf of `worker`, from `start` on."""
+    """Accepts from one listener on behalf of `worker`, from `start` on. Others may do so too."""
 
     __slots__ = ("_listener", "_loop", "_resume_at", "_running", "_tasks", "_worker")
 
@@ -67,6 +67,10 @@ class Acceptor:
         for _ in range(64):
             if self._take(BATCH) < BATCH:
                 break
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the listener on our side only: its queue is for others who have it open."""
         self.pause(float("inf"))
         self._listener.close()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from gwd.http.head import NO_HEAD, RequestHead
 from gwd.segment.metrics import RouteMetrics
 
 if TYPE_CHECKING:
@@ -27,15 +28,13 @@ _THREE = tuple(f"{number:03d}" for number in range(1000))
 
 
 class Account:
-    __slots__ = ("_agent", "_agent_json", "_metrics", "_millisecond", "_opening", "log")
+    __slots__ = ("_metrics", "_millisecond", "_opening", "log")
 
     def __init__(self, metrics: RouteMetrics, log: AccessLog) -> None:
         self._metrics = metrics
         self.log = log
         self._millisecond = 0
         self._opening = ""
-        self._agent: bytes | None = None
-        self._agent_json = '""'
 
     def __call__(self, client: ClientConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
@@ -75,37 +74,51 @@ class Account:
         )
 
     def _line(self, client: ClientConnection, status: int, reason: str, micros: int) -> str:
-        head, route, pending = client.head, client.route, client.pending
-        # The gate lets nothing into the first three that JSON would have to escape.
-        method = host = path = ""
-        minor, agent = 1, '""'
-        if head is not None:
-            method, host, path, minor = head.method, head.host, head.path, head.minor
-            if len(path) > MOST_FIELD:
-                path = path[:MOST_FIELD]
-            value = head.user_agent
-            agent = self._agent_json if value is self._agent else self._user_agent(value)
+        head, route, pending = client.head or NO_HEAD, client.route, client.pending
+        path = head.path
+        if len(path) > MOST_FIELD:
+            path = path[:MOST_FIELD]
         endpoint, attempts, waited = "", 0, "null"
         if pending is not None:
             endpoint, attempts = pending.served_by, pending.attempts
             if pending.answered_ns:
                 waited = _seconds((pending.answered_ns - client.started_ns) // 1000)
-        sub = _text(client.subject) if client.subject else '""'
+        same = (
+            head.method,
+            head.host,
+            head.minor,
+            head.user_agent,
+            client.visitor,
+            route,
+            endpoint,
+            attempts,
+            reason,
+            client.subject,
+        )
+        if same != client.logged:
+            client.logged = same
+            client.log_end = _end_line(client, head, endpoint, attempts, reason)
         return (
-            f'{self._opening}{client.request_id}","client_ip":"{client.visitor.ip}",'
-            f'"remote_ip":"{client.peer.ip}","method":"{method}","host":"{host}","path":"{path}",'
-            f'"proto":"HTTP/1.{minor}","status":{status},"bytes_in":{client.bytes_in},'
-            f'"bytes_out":{client.bytes_out},"duration":{_seconds(micros)},'
-            f'"upstream_duration":{waited},{_NO_ROUTE if route is None else route.log_part},'
-            f'"endpoint":"{endpoint}","attempts":{attempts},"reason":"{reason}","sub":{sub},'
-            f'"user_agent":{agent}}}\n'
+            f'{self._opening}{client.request_id}","status":{status},'
+            f'"bytes_in":{client.bytes_in},"bytes_out":{client.bytes_out},'
+            f'"duration":{_seconds(micros)},"upstream_duration":{waited},'
+            f'"path":"{path}",{client.log_end}'
         )
 
-    def _user_agent(self, value: bytes | None) -> str:
-        """As JSON; the latest is remembered, for clients come in swarms of one kind."""
-        self._agent = value
-        self._agent_json = _text((value or b"").decode("latin-1"))
-        return self._agent_json
+
+def _end_line(
+    client: ClientConnection, head: RequestHead, endpoint: str, attempts: int, reason: str
+) -> str:
+    """The part of a line that a connection's requests mostly have in common."""
+    route = client.route
+    # The gate lets nothing into method and host that JSON would have to escape.
+    return (
+        f'"client_ip":"{client.visitor.ip}","remote_ip":"{client.peer.ip}",'
+        f'"method":"{head.method}","host":"{head.host}","proto":"HTTP/1.{head.minor}",'
+        f'{_NO_ROUTE if route is None else route.log_part},"endpoint":"{endpoint}",'
+        f'"attempts":{attempts},"reason":"{reason}","sub":{_text(client.subject)},'
+        f'"user_agent":{_text((head.user_agent or b"").decode("latin-1"))}}}\n'
+    )
 
 
 def _seconds(micros: int) -> str:

@@ -78,6 +78,8 @@ class ClientConnection:
         "due",
         "head",
         "idle_since",
+        "log_end",
+        "logged",
         "peer",
         "pending",
         "place",
@@ -127,6 +129,9 @@ class ClientConnection:
         """What upstreams are told about this client, as long as its Host is `told`."""
         self.tunnel: Tunnel | None = None
         """What has the transport now, if the client was upgraded."""
+        self.logged: object = None
+        self.log_end = ""
+        """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
         self.request_id = ""
         self.subject = ""
         self.started_ns = 0
@@ -409,6 +414,7 @@ class ClientConnection:
         worker.account.switched(self)
         self._reader = RequestReader(NO_POLICY)
         self.route = self.route.outline()
+        self.logged = None
         self.head.lines, self.head.authorization = b"", None
         early, self._rest, self._ahead = self._rest + self._ahead, b"", b""
         if not self._half_closed:

@@ -5,14 +5,19 @@ living ones, `commit` swaps them in between two requests. Upstreams outlive tabl
 connections to endpoints that stay are kept; requests in flight go on with the tables they began
 with. It owns no policy and parses nothing: it ties together what does.
 
-Draining: what the listeners' queues hold is accepted and served, idle connections close, every
-answer from then on is the last of its connection; when all are gone or the grace is over, it ends.
+Draining: what the listeners' queues hold is accepted and served, idle connections close (those that
+were new or busy a moment ago, when no request follows), every answer from then on is the last of
+its connection; when all are gone or the grace is over, it ends.
+
+Beside its own slot's listeners it serves those it was told to adopt, until they are released. They
+are shared with whoever else has them open: letting go of them closes nothing but our copy.
 """
 
 from __future__ import annotations
 
 import gc
 import heapq
+import socket
 import time
 import traceback
 from collections.abc import Iterator
@@ -45,6 +50,10 @@ when it is reached."""
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
 
+NEXT_REQUEST = 1.0
+"""Seconds without a request after which a connection is closed when the worker drains. One that
+was new or busy a moment ago is likely to bring a request just now, which must not meet a close."""
+
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
 
@@ -74,7 +83,7 @@ class Worker:
         self._next_log: AccessLog | None = None
         self._events = EventLog()
         self._complained_at = float("-inf")
-        self._control = Control(self.loop, child, self)
+        self._control = Control(self.loop, child, self, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
@@ -83,6 +92,8 @@ class Worker:
             pass
         self._install(tables)
         self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+        self._adopted: dict[int, list[Acceptor]] = {}
+        """Those of `_acceptors` that are other slots'."""
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -181,7 +192,7 @@ class Worker:
             self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            connection.close_soon()
+            self.loop.call_later(NEXT_REQUEST, connection.close_soon)
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
@@ -190,7 +201,7 @@ class Worker:
             connection.place = -1
         self.stalled.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining and not self.connections:
+        if self.draining and not self.connections and not self.opening:
             self._drained()
 
     def has_room_for(self, peer: Visitor) -> bool:
@@ -276,18 +287,46 @@ class Worker:
     def reopen_logs(self) -> None:
         self._log.reopen()
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        self.release(slot)
+        if self.draining:
+            for listener in listeners:
+                listener.close()
+            return False
+        acceptors = self._adopted[slot] = [Acceptor(self, listener) for listener in listeners]
+        for acceptor in acceptors:
+            acceptor.start()
+        self._acceptors += acceptors
+        return True
+
+    def release(self, slot: int) -> None:
+        for acceptor in self._adopted.pop(slot, ()):
+            self._acceptors.remove(acceptor)
+            acceptor.leave()
+
+    def share(self, workers: int) -> None:
+        for upstream in self.upstreams.values():
+            upstream.share(workers)
+
     def drain(self, grace: float) -> None:
         self.draining = True
+        self._adopted.clear()
         for acceptor in self._acceptors:
             acceptor.finish()
         for connection in list(self.connections):
-            connection.close_soon()
+            age = self.clock.now - connection.idle_since
+            if connection.idle and age < NEXT_REQUEST:
+                self.loop.call_later(NEXT_REQUEST - age, connection.close_soon)
+            else:
+                connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
-        # Connections just accepted are opened by tasks of the next turn.
-        self.loop.call_later(2 * TICK, self._drained_if_empty)
+        self._drained_if_empty()
 
     def _drained_if_empty(self) -> None:
-        if not self.connections:
+        # Connections just accepted are opened by tasks of a later turn.
+        if self.connections or self.opening:
+            self.loop.call_later(2 * TICK, self._drained_if_empty)
+        else:
             self._drained()
 
     def _grace_over(self) -> None:
