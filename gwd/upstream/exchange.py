@@ -117,15 +117,15 @@ class Exchange:
         method: str,
         start: bytes,
         host_line: bytes,
-        tail: bytes,
+        tail: tuple[bytes, ...],
         chunked: bool,
         timeout: float | None,
         write_timeout: float,
     ) -> None:
         """`start` is the request line; `host_line` the Host field the client asked for; `tail`
-        all other field lines with the empty line at the end. `timeout` bounds the whole exchange
-        up to the answer's head, in seconds."""
-        self.config = upstream.config
+        the pieces of all other field lines, with the empty line at the end. `timeout` bounds the
+        whole exchange up to the answer's head, in seconds."""
+        self.config = config = upstream.config
         self.sink = sink
         self.method = method
         self.idempotent = method in IDEMPOTENT
@@ -135,6 +135,7 @@ class Exchange:
         self._start = start
         self._tail = tail
         self._chunked = chunked
+        self._patience = config.response_timeout + TICK
         self._write_timeout = write_timeout
         if timeout is not None:
             self._deadline = clock.now + timeout + TICK
@@ -175,7 +176,7 @@ class Exchange:
             self.state = AWAITING
             self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
-            connection.arm(self._answer_due())
+            connection.arm(min(self._clock.now + self._patience, self._deadline))
 
     def pause_answer(self) -> None:
         if self.connection is not None:
@@ -234,21 +235,19 @@ class Exchange:
             if self._held_size > HOLD:
                 self._replayable = False
                 self._held = None
-        wire = b"".join((self._start, host, self._tail, body))
+        wire = b"".join((self._start, host, *self._tail, body))
         if whole:
             self.state = AWAITING
             self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
-            connection.begin(self, wire, self._answer_due())
+            due = self._clock.now + self._patience
+            if due > self._deadline:
+                due = self._deadline
+            connection.begin(self, wire, due)
         else:
             self.state = SENDING
             connection.begin(self, wire, NEVER)
             self.sink.body_wanted()
-
-    def _answer_due(self) -> float:
-        """Until when the answer's head has to come, asked when the request is whole."""
-        due = self._clock.now + self.config.response_timeout + TICK
-        return min(due, self._deadline)
 
     def _wire(self, data: bytes, last: bool) -> bytes:
         if not self._chunked:
@@ -280,8 +279,9 @@ class Exchange:
             self._retry()
             return
         self.answered_ns = now = time.monotonic_ns()
-        if self.state == AWAITING and self.endpoint is not None:
-            self.endpoint.answered(now - self._sent_ns)
+        endpoint = self.endpoint
+        if endpoint is not None and self.state == AWAITING:
+            endpoint.answered(now - self._sent_ns)
         if last:
             self._end()
         else:

@@ -14,6 +14,7 @@ import orjson
 
 from gwd.http.head import NO_HEAD, RequestHead
 from gwd.segment.metrics import RouteMetrics
+from gwd.worker.access_log import BATCH
 
 if TYPE_CHECKING:
     from gwd.worker.access_log import AccessLog
@@ -36,7 +37,7 @@ class Account:
         self._millisecond = 0
         self._opening = ""
 
-    def __call__(self, client: ClientConnection, status: int, reason: str) -> None:
+    def end(self, client: ClientConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
         now = time.monotonic_ns()
         micros = (now - client.started_ns) // 1000
@@ -46,7 +47,10 @@ class Account:
         if self.log.enabled:
             if now // 1_000_000 != self._millisecond:
                 self._open_line(now // 1_000_000)
-            self.log.lines.append(self._line(client, status, reason, micros))
+            lines = self.log.lines
+            lines.append(self._line(client, status, reason, micros))
+            if len(lines) >= BATCH:
+                self.log.flush()
 
     def switched(self, client: ClientConnection) -> None:
         """The request of `client` became a tunnel. It is counted here, with the time up to the

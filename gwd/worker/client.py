@@ -377,10 +377,13 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
-        self._write(b"".join((opening, self.request_id.encode(), end, data)))
+        keep, minor = self._keep_alive, request.minor
+        end = END if keep and minor else ending(minor, keep)
+        if self._state != CLOSING:
+            assert self._transport is not None
+            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            self._worker.account(self, head.status, "")
+            self._worker.account.end(self, head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -672,4 +675,4 @@ class ClientConnection:
             self._abort()
 
     def _account(self, status: int, reason: str) -> None:
-        self._worker.account(self, status, reason)
+        self._worker.account.end(self, status, reason)

@@ -115,7 +115,7 @@ class FanOut:
         route: Route,
         head: RequestHead,
         captures: tuple[str, ...],
-        tail: bytes,
+        tail: tuple[bytes, ...],
     ) -> None:
         """`tail`: what the parts' requests have behind Host. Raises Refusal if the captures make
         no path of a part."""

@@ -91,7 +91,7 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is peer)
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, visitor is peer)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -132,7 +132,7 @@ class Journey:
         visitor = client.visitor = client.peer
         first = visitor.refusal
         if first is None:
-            first = client.tables.shed(visitor, client.started_ns // 1000, True)
+            first = client.tables.shed.judge(visitor, client.started_ns // 1000, True)
         self._turn_away(client, first or refusal)
 
     # shed
@@ -267,7 +267,7 @@ class Journey:
 
     def _tail(
         self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
-    ) -> bytes:
+    ) -> tuple[bytes, ...]:
         """The upstream's request from behind Host on: the fields `lines`, and what the gateway
         itself says about the request."""
         authority = head.authority
@@ -293,6 +293,4 @@ class Journey:
             end = (
                 f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
             ).encode()
-        if added:
-            return b"".join((lines, *added, client.telling, end))
-        return b"".join((lines, client.telling, end))
+        return (lines, *added, client.telling, end)
