@@ -40,7 +40,7 @@ class UpgradeExchange(Exchange):
         clock: Clock,
         start: bytes,
         host_line: bytes,
-        tail: bytes,
+        tail: tuple[bytes, ...],
         handshake: Handshake,
         timeout: float | None,
         write_timeout: float,
@@ -68,5 +68,5 @@ class UpgradeExchange(Exchange):
         self._end()
         # What is kept of it is what the log will tell: a tunnel holds no config, and no head.
         del self.config
-        self._start = self._tail = b""
+        self._start, self._tail = b"", ()
         self._switch_sink.switched(head, rest, connection)
