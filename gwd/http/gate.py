@@ -185,6 +185,10 @@ class ResponseReader:
         """Whether a head has begun and not ended."""
         return bool(self._held)
 
+    def last_type(self) -> bytes:
+        """The media type of the last answer, in lower case; b"" if it had none."""
+        return (self._last.get(b"content-type") or b"").lower()
+
     def feed(self, data: bytes, method: str) -> ResponseHead | None:
         """The head that is complete with `data`, the answer to a `method` request, or None.
 

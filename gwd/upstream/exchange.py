@@ -26,7 +26,7 @@ from typing import Protocol
 
 from gwd.clock import NEVER, TICK, Clock
 from gwd.http.bodies import LAST_CHUNK, encode_chunk
-from gwd.http.head import ResponseHead
+from gwd.http.head import ResponseHead, SwitchHead
 from gwd.http.problem import Refusal
 from gwd.upstream.connection import Connection
 from gwd.upstream.endpoint import Endpoint
@@ -289,6 +289,10 @@ class Exchange:
             self._held = None
         self.sink.answer(head, data, last)
 
+    def switched(self, head: SwitchHead, rest: bytes) -> None:
+        """The upstream answered 101, with `rest` behind it. Raises Refusal 502."""
+        raise Refusal(502, "bad_response", "The upstream switches protocols unasked.")
+
     def answer_data(self, data: bytes, last: bool) -> None:
         if last:
             self._end()
@@ -304,6 +308,12 @@ class Exchange:
         if self.state == SENDING and self.connection is not None:
             self.connection.arm(NEVER)
             self.sink.resume_body()
+
+    def streams_events(self) -> bool:
+        """Whether the answer is an event stream under way (WHATWG HTML §9.2): one whose client
+        goes on receiving only as long as it is there at all."""
+        connection = self.connection
+        return self.state == ANSWERING and connection is not None and connection.streams_events()
 
     # the connection's side: what goes wrong
 

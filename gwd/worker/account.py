@@ -52,6 +52,21 @@ class Account:
             if len(lines) >= BATCH:
                 self.log.flush()
 
+    def switched(self, client: ClientConnection) -> None:
+        """The request of `client` became a tunnel. It is counted here, with the time up to the
+        101: a histogram of answers has no room for how long tunnels live."""
+        assert client.route is not None
+        micros = (time.monotonic_ns() - client.started_ns) // 1000
+        self._metrics.record(client.route.metrics_cells, client.status, micros)
+
+    def tunnel_ended(self, client: ClientConnection, reason: str) -> None:
+        """It has ended: its line is written, with all that passed."""
+        if self.log.enabled:
+            now = time.monotonic_ns()
+            self._open_line(now // 1_000_000)
+            micros = (now - client.started_ns) // 1000
+            self.log.lines.append(self._line(client, client.status, reason, micros))
+
     def _open_line(self, millisecond: int) -> None:
         """How lines begin in this millisecond of the monotonic clock."""
         self._millisecond = millisecond

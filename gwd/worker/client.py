@@ -10,6 +10,7 @@ keep-alive, 100-continue, half-closed and lingering ends) and no policy. Where i
                                                LINGER: the answer is out, what the client still
                                                sends is discarded for a moment, so that it reads
                                                the answer before it meets a reset
+    BUSY ──101──> TUNNEL, where the transport belongs to `gwd.worker.tunnel`, until it ends
 
 Invariants: one request is in flight; the bytes behind it wait in `_ahead`, unread by anyone, with
 reading paused (SEC-26); an unread body is never parsed as a request (SEC-20); what stands in memory
@@ -25,12 +26,13 @@ from typing import TYPE_CHECKING, cast
 from gwd.clock import NEVER, TICK
 from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
 from gwd.http.gate import RequestReader
-from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.head import RequestHead, ResponseHead, SwitchHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
-from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
+from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection, reset
 from gwd.upstream.exchange import Exchange
 from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
+from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 
 if TYPE_CHECKING:
     from gwd.policies import Visitor
@@ -49,7 +51,7 @@ numbers)."""
 
 
 # Where a connection stands. Plain numbers: members of enums cost too much per request.
-IDLE, HEAD, BUSY, LINGER, CLOSING = range(5)
+IDLE, HEAD, BUSY, LINGER, CLOSING, TUNNEL = range(6)
 
 
 class ClientConnection:
@@ -92,6 +94,7 @@ class ClientConnection:
         "tables",
         "telling",
         "told",
+        "tunnel",
         "visitor",
     )
 
@@ -141,6 +144,8 @@ class ClientConnection:
         self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
+        self.tunnel: Tunnel | None = None
+        """What has the transport now, if the client was upgraded."""
         self.logged: object = None
         self.log_end = ""
         """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
@@ -171,7 +176,7 @@ class ClientConnection:
     def eof_received(self) -> bool:
         """The client sends no more; it may still read (ENGINEERING: half-closed clients)."""
         if self._state == BUSY:
-            if self._body is None:
+            if self._body is None and not self._hears_events():
                 # Requests that came before the end are served; the last one's answer says so.
                 self._half_closed = True
                 if not self._ahead:
@@ -180,6 +185,11 @@ class ClientConnection:
             self._abandon("client_gone")
         self._close()
         return False
+
+    def _hears_events(self) -> bool:
+        """Whether its answer is an event stream. Whoever gives up the other direction does not
+        listen any more, and nothing but the next event would tell (browsers, EventSource)."""
+        return isinstance(self.pending, Exchange) and self.pending.streams_events()
 
     # reading
 
@@ -409,6 +419,32 @@ class ClientConnection:
             self._account(self.status, "")
             self._finish()
 
+    def switched(self, head: SwitchHead, rest: bytes, connection: Connection) -> None:
+        """The upstream has switched to WebSocket, and so do we: frames pass from here on.
+
+        Nothing is kept of the config: what accounting will need stands in a route of its own.
+        """
+        assert self._transport is not None
+        assert self.route is not None
+        assert self.head is not None
+        worker = self._worker
+        self._state = TUNNEL
+        self.status = head.status
+        worker.clock.disarm(self)
+        worker.account.switched(self)
+        self._reader = RequestReader(NO_POLICY)
+        self.route = self.route.outline()
+        self.logged = None
+        self.head.lines, self.head.authorization = b"", None
+        early, self._rest, self._ahead = self._rest + self._ahead, b"", b""
+        if not self._half_closed:
+            self._resume()
+        self.tunnel = Tunnel(worker, self, self._transport, connection)
+        self.retable(worker.tables)
+        self.tunnel.begin(open_tunnel(head, self.request_id.encode()), rest, early)
+        if self._half_closed:
+            self.tunnel.ended(self.tunnel.client)
+
     def failed(self, refusal: Refusal) -> None:
         self.refuse(refusal)
 
@@ -565,11 +601,16 @@ class ClientConnection:
 
     def close_soon(self) -> None:
         """The worker drains: the present request is the last."""
-        if not self.close_if_idle() and not self.status:
+        if self.tunnel is not None:
+            self.tunnel.go_away("shutdown")
+        elif not self.close_if_idle() and not self.status:
             self._keep_alive = False
 
     def kill(self, reason: str) -> None:
         """End it now, whatever it is doing."""
+        if self.tunnel is not None:
+            self.tunnel.cut(reason)
+            return
         if self._state == BUSY:
             self._abandon(reason)
         self._abort()
@@ -581,13 +622,18 @@ class ClientConnection:
 
     def retable(self, tables: Tables) -> None:
         """A new config is in force, from the next request on."""
-        self._reader.policy = tables.gate
+        if self.tunnel is not None:
+            self.tables = tables  # it goes on as it is, and must not keep the old ones alive
+        else:
+            self._reader.policy = tables.gate
         self.told = None
         before, self.peer = self.peer, tables.visitor(self.peer.ip)
         self.remote = self.peer if self.remote is before else tables.visitor(self.remote.ip)
 
     def buffered(self) -> int:
         """Bytes held for this connection."""
+        if self.tunnel is not None:
+            return self.tunnel.buffered()
         size = len(self._ahead) + len(self._rest)
         if self._transport is not None and not self._transport.is_closing():
             size += self._transport.get_write_buffer_size()

@@ -17,9 +17,11 @@ from gwd.http.forwarding import client_address, forwarding_lines
 from gwd.http.head import RequestHead
 from gwd.http.problem import Refusal
 from gwd.http.target import SERVED
+from gwd.http.websocket import SWITCH_LINES, read_handshake
 from gwd.policies import Request
 from gwd.routing.table import Match
 from gwd.upstream.exchange import Exchange
+from gwd.upstream.upgrade import UpgradeExchange
 from gwd.worker.fanout import FanOut, parts_lines
 
 if TYPE_CHECKING:
@@ -184,6 +186,9 @@ class Journey:
         start = head.line
         try:
             if head.has_body:
+                if head.upgrade:
+                    self._switch(client, route, upstream, head, captures, added)
+                    return
                 body, whole = client.open_body(route.max_body)
             if route.rewrite is not None:
                 path = route.rewrite(head.path, captures)
@@ -208,6 +213,34 @@ class Journey:
             self._worker.settings.write_timeout,
         )
         exchange.start(body, whole)
+
+    def _switch(
+        self,
+        client: ClientConnection,
+        route: Route,
+        upstream: Upstream,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        added: tuple[bytes, ...],
+    ) -> None:
+        """Pass a WebSocket handshake on. Raises Refusal (400, 426) if it is none."""
+        handshake = read_handshake(head)
+        start = head.line
+        if route.rewrite is not None:
+            path = route.rewrite(head.path, captures)
+            start = f"GET {path}{head.query} HTTP/1.1\r\n".encode()
+        exchange = client.pending = UpgradeExchange(
+            upstream,
+            client,
+            self._worker.clock,
+            start,
+            head.host_line,
+            self._tail(client, head.lines, head, (*added, SWITCH_LINES)),
+            handshake,
+            route.timeout,
+            self._worker.settings.write_timeout,
+        )
+        exchange.start(b"", True)
 
     def _fan_out(
         self,

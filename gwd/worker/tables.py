@@ -80,6 +80,13 @@ class Route:
         if route.respond is not None and route.respond.redirect is not None:
             self.redirect = compile_template(route.path, route.respond.redirect)
 
+    def outline(self) -> Route:
+        """What accounting reads of it, and nothing else: for what may outlive its config."""
+        outline = Route.__new__(Route)
+        outline.name, outline.log_part = self.name, self.log_part
+        outline.metrics_cells = self.metrics_cells
+        return outline
+
 
 class Tables:
     __slots__ = (
