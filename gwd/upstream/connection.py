@@ -95,6 +95,11 @@ class Connection:
             assert self._transport is not None
             self._transport.write(wire)
 
+    def unwritten(self) -> int:
+        """Bytes that the peer has not taken."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() if self.open else 0
+
     def arm(self, deadline: float) -> None:
         self._clock.arm(self, deadline)
 

@@ -30,7 +30,7 @@ BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 ABORT = struct.pack("ii", 1, 0)
 REST = 0.1
-"""Seconds without accepting when fds or memory ran out."""
+"""Seconds without accepting when fds or memory ran out and nobody could make room."""
 
 
 class Acceptor:
@@ -86,8 +86,8 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in OUT_OF_ROOM:
                     raise
-                worker.ran_out_of_fds()
-                self.pause(worker.clock.now + REST)
+                rest = TICK if worker.ran_out_of_fds() else REST
+                self.pause(worker.clock.now + rest)
                 return taken
             self._open(sock, address[0])
         return most

@@ -12,7 +12,6 @@ answer from then on is the last of its connection; when all are gone or the grac
 from __future__ import annotations
 
 import gc
-import heapq
 import time
 import traceback
 from collections.abc import Iterator
@@ -34,13 +33,11 @@ from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
+from gwd.worker.budget import Budget
 from gwd.worker.client import ClientConnection
 from gwd.worker.journey import Journey
+from gwd.worker.room import make_room, open_descriptors, places
 from gwd.worker.tables import Tables
-
-SPARE = 64
-"""The part of `max_connections` (one in so many) that is closed at a time, of those idle longest,
-when it is reached."""
 
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
@@ -58,8 +55,8 @@ class Worker:
         self.connections: set[ClientConnection] = set()
         self.opening: set[ClientConnection] = set()
         """Accepted, but not yet known to the event loop."""
-        self.stalled: set[ClientConnection] = set()
-        """Connections whose client reads slower than we write."""
+        self.budget = Budget()
+        self._descriptors = open_descriptors()
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
@@ -90,6 +87,7 @@ class Worker:
         self.tables = tables
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
+        self._places = places(self._descriptors, snapshot.upstreams)
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
             if known is not None:
@@ -140,8 +138,7 @@ class Worker:
             for upstream in self._retired:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
-        if self.stalled:
-            self._keep_budget()
+        self.budget.tick(now, self.connections, self.settings.buffer_budget)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
@@ -150,16 +147,6 @@ class Worker:
             if self._log.dropped:
                 self._words[self._dropped_cell] += self._log.dropped
                 self._log.dropped = 0
-
-    def _keep_budget(self) -> None:
-        """Hold `buffer_budget`: the connections that make us hold most are ended first."""
-        sizes = sorted(((c.buffered(), id(c), c) for c in self.stalled), reverse=True)
-        over = sum(size for size, _, _ in sizes) - self.settings.buffer_budget
-        for size, _, connection in sizes:
-            if over <= 0:
-                break
-            connection.kill("buffer_budget")
-            over -= size
 
     def _end_banned(self) -> None:
         """End the connections of those who were banned since the last look, idle or busy."""
@@ -188,7 +175,7 @@ class Worker:
         if connection.place >= 0:
             self._open.closed(connection.place)
             connection.place = -1
-        self.stalled.discard(connection)
+        self.budget.suspects.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining and not self.connections:
             self._drained()
@@ -213,23 +200,22 @@ class Worker:
         return time.monotonic_ns() // 1000
 
     def may_accept(self) -> bool:
-        """Whether one more connection fits into `max_connections`. At the limit the idle ones
-        that waited longest make room."""
+        """Whether one more connection fits into `max_connections`, and into our descriptors. If
+        not, others make room, or nobody is accepted for a moment."""
         opening = len(self.opening)
         mine = len(self.connections) + opening
+        if mine >= self._places:
+            return self.ran_out_of_fds()
         if mine < self.settings.max_connections // self._control.workers:
             return True
         if self._processes.connections() + opening < self.settings.max_connections:
             return True
-        spare = max(1, self.settings.max_connections // SPARE)
-        between = (c for c in self.connections if c.spare)
-        oldest = heapq.nsmallest(spare, between, key=lambda c: c.idle_since)
-        for connection in oldest:
-            connection.close_if_idle()
-        return bool(oldest)
+        return make_room(self.connections, self.clock.now)
 
-    def ran_out_of_fds(self) -> None:
+    def ran_out_of_fds(self) -> bool:
+        """Whether others make room for the next one."""
         self._complain("out of file descriptors: accepting rests")
+        return make_room(self.connections, self.clock.now)
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
