@@ -38,7 +38,7 @@ def reset(transport: asyncio.Transport) -> None:
     """End `transport` with an RST, so that a cut body looks cut, and drop what it buffers."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):  # already gone
+        with contextlib.suppress(OSError, ValueError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 

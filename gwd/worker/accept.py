@@ -110,6 +110,7 @@ class Acceptor:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = ClientConnection(self._worker, peer)
         self._worker.opening.add(connection)
+        self._worker.count(connection)
         factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         task: asyncio.Task[object] = self._loop.create_task(
             self._loop.connect_accepted_socket(factory, sock)
@@ -120,5 +121,6 @@ class Acceptor:
     def _opened(self, connection: ClientConnection, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         self._worker.opening.discard(connection)
-        if not task.cancelled():
-            task.exception()  # the client was gone before we came to it: nothing is owed
+        if task.cancelled() or task.exception() is not None:
+            # The client was gone before we came to it: nothing is owed.
+            self._worker.discount(connection)

@@ -14,7 +14,8 @@ two looks the budget can be overrun by what comes in that time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Protocol
 
@@ -51,7 +52,7 @@ class Budget:
         self._next_look = 0.0
         self._round: Iterator[Holder] = iter(())
 
-    def tick(self, now: float, connections: Collection[Holder], budget: int) -> None:
+    def tick(self, now: float, connections: AbstractSet[Holder], budget: int) -> None:
         """Look, if it is time to, and hold `budget` bytes."""
         if len(connections) * WRITE_HIGH > budget:
             self._look_through(connections)
@@ -72,9 +73,9 @@ class Budget:
             if over <= 0:
                 return
 
-    def _look_through(self, connections: Collection[Holder]) -> None:
+    def _look_through(self, connections: AbstractSet[Holder]) -> None:
         part = list(islice(self._round, len(connections) // ROUND + 1))
         if not part:
             self._round = iter(list(connections))
             return
-        self.suspects.update(connection for connection in part if connection.buffered())
+        self.suspects.update(c for c in part if c in connections and c.buffered())

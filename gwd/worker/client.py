@@ -507,6 +507,7 @@ class ClientConnection:
         transport = self._transport
         assert transport is not None
         self._state = CLOSING
+        self._ahead = self._rest = b""
         if self._outflow is None and transport.get_write_buffer_size():
             self._outflow = Outflow(self._worker.clock.now, unsent(transport))
         transport.close()
@@ -515,6 +516,7 @@ class ClientConnection:
     def _abort(self) -> None:
         assert self._transport is not None
         self._state = CLOSING
+        self._ahead = self._rest = b""
         reset(self._transport)
 
     def _abandon(self, reason: str) -> None:
@@ -580,7 +582,7 @@ class ClientConnection:
         size = len(self._ahead) + len(self._rest) + self._reader.held()
         if self.pending is not None:
             size += self.pending.held()
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None:
             size += self._transport.get_write_buffer_size()
         return size
 

@@ -163,22 +163,30 @@ class Worker:
     def opened(self, connection: ClientConnection) -> None:
         self.opening.discard(connection)
         self.connections.add(connection)
-        if self.tables.connections_per_ip:
-            connection.place = self._open.place(connection.peer.key)
-            self._open.opened(connection.place)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
             connection.close_soon()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
-        if connection.place >= 0:
-            self._open.closed(connection.place)
-            connection.place = -1
+        self.discount(connection)
         self.budget.suspects.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining and not self.connections:
             self._drained()
+
+    def count(self, connection: ClientConnection) -> None:
+        """Count it among its address's, as soon as it is accepted: the next one of the same batch
+        must know."""
+        if self.tables.connections_per_ip:
+            connection.place = self._open.place(connection.peer.key)
+            self._open.opened(connection.place)
+
+    def discount(self, connection: ClientConnection) -> None:
+        """It is gone, or never opened."""
+        if connection.place >= 0:
+            self._open.closed(connection.place)
+            connection.place = -1
 
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""

@@ -70,12 +70,15 @@ def test_a_last_answer_is_not_cut_because_its_reader_is_slow(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:
     up = upstream()
-    up.on("/x", response(b"x" * 400_000))
-    running = gateway(config(up.address))
-    client = connect(running, small_window=True)
+    size = 4_000_000
+    up.on("/x", response(b"x" * size))
+    client = connect(gateway(config(up.address)))
     client.send(request("/x", "Connection: close"))
-    time.sleep(3.0)  # longer than it lingers
-    assert len(client.response().body) == 400_000
+    taken = 0
+    while data := client.sock.recv(32768):  # what is left at the end takes longer than it lingers
+        taken += len(data)
+        time.sleep(0.04)
+    assert taken > size
 
 
 def test_a_reader_that_goes_on_reading_is_not_cut(
@@ -123,7 +126,7 @@ def test_requests_read_ahead_count_on_the_budget(
     ]
     for thread in threads:
         thread.start()
-    assert len(running.logged(50, reason="buffer_budget")) >= 50
+    assert len(running.logged(20, reason="buffer_budget")) >= 20
     assert rss(worker) - before < 60 * 200_000
     assert connect(running).get("/nothing").status == 200
     for client in clients:

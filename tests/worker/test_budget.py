@@ -47,7 +47,7 @@ def test_who_is_idle_and_holds_nothing_is_no_suspect_any_more() -> None:
     gone, busy, full = Held(0, idle=True), Held(0), Held(1, idle=True)
     budget = Budget()
     budget.suspects.update((gone, busy, full))
-    budget.tick(1.0, [], 100)
+    budget.tick(1.0, set(), 100)
     assert budget.suspects == {busy, full}
 
 
@@ -55,10 +55,10 @@ def test_many_suspects_are_looked_at_less_often() -> None:
     budget = Budget()
     crowd = [Held(1) for _ in range(10_000)]
     budget.suspects.update(crowd)
-    budget.tick(1.0, [], 1 << 30)
-    budget.tick(1.0 + 0.9 * len(crowd) * PER_SUSPECT, [], 1 << 30)
+    budget.tick(1.0, set(), 1 << 30)
+    budget.tick(1.0 + 0.9 * len(crowd) * PER_SUSPECT, set(), 1 << 30)
     assert crowd[0].looks == 1
-    budget.tick(1.0 + 1.1 * len(crowd) * PER_SUSPECT, [], 1 << 30)
+    budget.tick(1.0 + 1.1 * len(crowd) * PER_SUSPECT, set(), 1 << 30)
     assert crowd[0].looks == 2
 
 
@@ -66,7 +66,7 @@ def test_small_holdings_of_very_many_are_found() -> None:
     crowd = [Held(WRITE_HIGH - 1, idle=True) for _ in range(100)]
     budget, most = Budget(), 50 * WRITE_HIGH
     for tick in range(ROUND + 3):
-        budget.tick(float(tick), crowd, most)
+        budget.tick(float(tick), set(crowd), most)
     assert sum(held.size for held in crowd if not held.ended) <= most
 
 
@@ -74,5 +74,16 @@ def test_few_connections_are_never_looked_through() -> None:
     few = [Held(10, idle=True) for _ in range(10)]
     budget = Budget()
     for tick in range(ROUND + 3):
-        budget.tick(float(tick), few, 10 * WRITE_HIGH)
+        budget.tick(float(tick), set(few), 10 * WRITE_HIGH)
     assert not any(held.looks for held in few)
+
+
+def test_who_is_gone_is_not_looked_for() -> None:
+    budget = Budget()
+    crowd = {Held(1000, idle=True) for _ in range(100)}
+    budget.tick(0.0, crowd, 10)  # begins a round
+    crowd.clear()
+    crowd.add(Held(0))
+    for tick in range(ROUND):
+        budget.tick(float(tick), crowd, 10)
+    assert not budget.suspects
