@@ -30,7 +30,8 @@ respond = { body = "hello" }
 
 class Gateway:
     """A running gateway with the tables `config`; its route answers by itself unless `routes` are
-    others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`."""
+    others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`. Its
+    processes may have so many `descriptors` each, if that is said."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Gateway:
         server: str = "",
         routes: str = ANSWER,
         faces_all: bool = False,
+        descriptors: int = 0,
     ) -> None:
         room.mkdir(parents=True)
         self.port = free_port()
@@ -55,6 +57,8 @@ class Gateway:
         admin = f"unix:{room}/run/admin.sock"
         command = [sys.executable, "-m", "gwd", "run", "--config", str(self.config)]
         command += ["--admin", admin]
+        if descriptors:
+            command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         self.running = Running(room, command, self.port)
         try:
             self.daemon = _find(admin)
@@ -145,10 +149,17 @@ def gateway(
     server: str = "",
     routes: str = ANSWER,
     faces_all: bool = False,
+    descriptors: int = 0,
 ) -> Iterator[Gateway]:
     """A `Gateway` that ends with the block."""
     running = Gateway(
-        room, config, workers=workers, server=server, routes=routes, faces_all=faces_all
+        room,
+        config,
+        workers=workers,
+        server=server,
+        routes=routes,
+        faces_all=faces_all,
+        descriptors=descriptors,
     )
     try:
         yield running
