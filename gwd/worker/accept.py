@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 ABORT = struct.pack("ii", 1, 0)
+NOT_SENT = 262144
+"""Bytes of an answer that the kernel takes of us ahead of what it may send. Without a bound it
+holds megabytes for each slow reader, and we are told that they are written."""
 REST = 0.1
 """Seconds without accepting when fds or memory ran out and nobody could make room."""
 
@@ -45,6 +48,8 @@ class Acceptor:
         self._running = False
         self._resume_at = 0.0
         self._tasks: set[asyncio.Task[object]] = set()
+        # What is accepted inherits it (tcp(7)).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
 
     def start(self) -> None:
         if not self._running:

@@ -8,8 +8,8 @@ as soon as there are so many connections that this could fill the budget, all ar
 part of them per tick.
 
 Looking costs about a microsecond per suspect. It is done every tick while they are few, and less
-often when they are many, so that it never takes more than a fiftieth of the worker's time. Between
-two looks the budget can be overrun by what comes in that time.
+often when they are many, so that it takes no more than about a twentieth of the worker's time.
+Between two looks the budget can be overrun by what comes in that time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Protocol
 from gwd.clock import TICK
 from gwd.upstream.connection import WRITE_HIGH
 
-PER_SUSPECT = 50e-6
+PER_SUSPECT = 20e-6
 """Seconds of rest for each suspect looked at."""
 ROUND = 20
 """Ticks in which all connections are looked through."""

@@ -179,7 +179,7 @@ class ClientConnection:
         elif state == LINGER:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
-                self._close()
+                self._close() if self._outflow is None else self._abort()
 
     def _serve(self, data: bytes) -> None:
         """Take requests off `data` until one of them has to be waited for."""
@@ -258,9 +258,12 @@ class ClientConnection:
         if self._state != IDLE or self._write_paused or self._serving:
             return
         data, self._ahead = self._ahead, b""
-        self._resume()
         if data:
             self._serve(data)
+        # Not before: a client that sends faster than it is served would be read ahead ever more.
+        full = self._write_paused or (self._body is not None and self._body.paused)
+        if not self._ahead and not full:
+            self._resume()
 
     # the request's body
 
@@ -545,8 +548,11 @@ class ClientConnection:
 
     def make_room(self) -> None:
         """End it, because others wait for its place: it has no request under way."""
-        self._half_closed = True  # no lingering: that would keep the place
-        self.expired()
+        if self._state == HEAD:
+            self._half_closed = True  # no lingering: that would keep the place
+            self.expired()
+        elif self._state == IDLE:
+            self._close()
 
     def close_if_idle(self) -> bool:
         """Close it if no request has begun. Returns whether it was so."""
@@ -657,11 +663,29 @@ class ClientConnection:
             deadline = NEVER
         self._worker.clock.arm(self, deadline)
 
+    def _leave(self) -> None:
+        """Close, but not before what was written is taken: whom we left, the kernel goes on serving
+        for as long as it takes a byte now and then."""
+        transport = self._transport
+        assert transport is not None
+        left = unsent(transport)
+        if not left:
+            self._close()
+            return
+        self._outflow = Outflow(self._worker.clock.now, left)
+        if self._state == IDLE:
+            self._end_politely()
+        else:
+            self._watch()
+
     def _look_at_reader(self, outflow: Outflow) -> None:
         assert self._transport is not None
         now, settings = self._worker.clock.now, self._worker.settings
-        outflow.look(now, unsent(self._transport))
-        if outflow.stands(now, settings.write_timeout):
+        left = unsent(self._transport)
+        outflow.look(now, left)
+        if self._state == LINGER and not left:
+            self._close()
+        elif outflow.stands(now, settings.write_timeout):
             self.kill("write_timeout")
         elif outflow.too_slow(now, settings.min_write_rate):
             self.kill("write_too_slow")
@@ -682,7 +706,7 @@ class ClientConnection:
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
         elif state in (IDLE, LINGER):
-            self._close()
+            self._leave()
         else:
             self._abort()
 

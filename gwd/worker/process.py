@@ -57,6 +57,8 @@ class Worker:
         """Accepted, but not yet known to the event loop."""
         self.budget = Budget()
         self._descriptors = open_descriptors()
+        self._vacant = 0
+        """Places of those who were told to make room in this tick, not yet given to others."""
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
@@ -130,6 +132,7 @@ class Worker:
         return 0
 
     def _tick(self, now: float) -> None:
+        self._vacant = 0
         for acceptor in self._acceptors:
             acceptor.tick(now)
         for upstream in self.upstreams.values():
@@ -213,17 +216,30 @@ class Worker:
         opening = len(self.opening)
         mine = len(self.connections) + opening
         if mine >= self._places:
-            return self.ran_out_of_fds()
+            self._say_out_of_fds()
+            return self._takes_a_place()
         if mine < self.settings.max_connections // self._control.workers:
             return True
         if self._processes.connections() + opening < self.settings.max_connections:
             return True
-        return make_room(self.connections, self.clock.now)
+        return self._takes_a_place()
 
     def ran_out_of_fds(self) -> bool:
         """Whether others make room for the next one."""
+        self._say_out_of_fds()
+        return make_room(self.connections, self.clock.now) > 0
+
+    def _say_out_of_fds(self) -> None:
         self._complain("out of file descriptors: accepting rests")
-        return make_room(self.connections, self.clock.now)
+
+    def _takes_a_place(self) -> bool:
+        """Whether one more may take the place of one that leaves."""
+        if not self._vacant:
+            self._vacant = make_room(self.connections, self.clock.now)
+            if not self._vacant:
+                return False
+        self._vacant -= 1
+        return True
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""

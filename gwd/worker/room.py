@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SPARE = 64
 """The part of the connections (one in so many) that is closed at a time."""
-LEAST = 4
+LEAST = 16
 """And so many at least, where they are few."""
 PATIENCE = 1.0
 """Seconds that a client may take for its request's head while others find no room."""
@@ -49,8 +49,9 @@ def places(used: int, upstreams: Iterable[Upstream]) -> int:
     return max(1, limit - used - OWN - min(wanted, limit // 4))
 
 
-def make_room(connections: Collection[ClientConnection], now: float) -> bool:
-    """Close some of `connections`, as said above. False if all of them are needed."""
+def make_room(connections: Collection[ClientConnection], now: float) -> int:
+    """Close some of `connections`, as said above. How many; 0 if all of them are needed. They are
+    gone with the next turn of the loop."""
     count = max(len(connections) // SPARE, min(LEAST, len(connections) // 8), 1)
     dawdling = (connection for connection in connections if connection.dawdles(now, PATIENCE))
     leaving = heapq.nsmallest(count, dawdling, key=lambda connection: connection.deadline)
@@ -59,4 +60,4 @@ def make_room(connections: Collection[ClientConnection], now: float) -> bool:
         leaving = heapq.nsmallest(count, between, key=lambda connection: connection.idle_since)
     for connection in leaving:
         connection.make_room()
-    return bool(leaving)
+    return len(leaving)

@@ -25,6 +25,8 @@ AGAIN = 0.1
 """Seconds before one that was ended comes back."""
 OPENING_AT_ONCE = 256
 """Connections that are being opened at the same time: the gateway's queue has room for them."""
+TCP_CLOSE = 7
+"""The state of a connection that is gone (<netinet/tcp.h>)."""
 SMALL = 4096
 """Bytes of the receive buffer of one that reads slowly or not at all."""
 
@@ -163,6 +165,10 @@ class Loiterers:
             return
         self._later(now + self._crowd.every, one)
         if self._crowd.reads:
+            # A reader that has much to read would learn of a reset at the end of it only.
+            if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE:
+                self._ended(one, now, "reset")
+                return
             self._read(one, now, self._crowd.reads)
         if one.sock is not None and self._crowd.drip and not one.left:
             one.left = memoryview(self._crowd.drip)

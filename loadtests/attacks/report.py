@@ -11,9 +11,10 @@ from loadtests.limits.report import Show
 MIB = 1 << 20
 METHOD = f"""One worker, a fresh gateway for each attack, nginx behind it. The neighbour asks {ASKS}
 times a second from its own address, half of it on new connections, half on kept ones; a delay
-counts from when a request was due. Answered: 200 of all it asked, before, during and after; p50/p99 in ms.
-MiB: the worker's own memory before, at most, after; kernel: what TCP sockets held at most, on
-both sides. CPU: cores that the worker took. Attackers, neighbour, gateway and service share the cores."""
+counts from when a request was due. Answered: 200 of all it asked, before, during and after; p50/p99
+in ms. MiB: the worker's own memory before, at most, after; kernel: what TCP sockets held at most,
+on both sides. CPU: cores that the worker took. Attackers, neighbour, gateway and service share the
+cores."""
 
 
 def table() -> Show:

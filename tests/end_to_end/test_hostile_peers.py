@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import socket
 import threading
 import time
 
@@ -106,7 +107,54 @@ def test_min_write_rate(gateway: StartGateway, upstream: StartUpstream, connect:
     assert running.logged(1, reason="write_too_slow")
 
 
+def test_who_does_not_take_its_answer_is_not_left_to_the_kernel(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    up.on("/x", response(b"x" * 150_000))  # all of it is the kernel's, soon
+    server = ('idle_timeout = "300ms"', 'write_timeout = "1s"')
+    running = gateway(config(up.address, server=server))
+    idle, last = connect(running, small_window=True), connect(running, small_window=True)
+    idle.send(request("/x"))
+    last.send(request("/x", "Connection: close"))
+    assert until(lambda: len(running.logged(2)) == 2)
+    time.sleep(5.0)
+    assert idle.end() == last.end() == "reset"
+
+
+def test_who_takes_its_answer_late_gets_it_whole_and_an_orderly_end(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    up.on("/x", response(b"x" * 150_000))
+    running = gateway(config(up.address, server=('idle_timeout = "300ms"',)))
+    client = connect(running, small_window=True)
+    client.send(request("/x"))
+    time.sleep(1.5)
+    assert len(client.response().body) == 150_000
+    assert client.end() == "closed"
+
+
 # memory
+
+
+def test_who_sends_faster_than_it_is_served_is_not_read_ahead(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    running = gateway(config(upstream().address))
+    (worker,) = running.workers()
+    client = connect(running)
+    many = request("/x") * 20_000
+    sending = threading.Thread(target=client.send, args=(many * 40,))
+    sending.start()
+    before = most = rss(worker)
+    until_then = time.monotonic() + 3.0
+    while time.monotonic() < until_then:
+        client.sock.recv(262144)
+        most = max(most, rss(worker))
+    client.sock.shutdown(socket.SHUT_RDWR)
+    sending.join()
+    assert most - before < 8 * 1024 * 1024
 
 
 def test_requests_read_ahead_count_on_the_budget(
