@@ -4,7 +4,8 @@ Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole 
 msgpack map of at most 64 KiB with an "op", sometimes with one fd beside it. The supervisor speaks
 `prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child
 answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `retiring`, `drained`, and the
-controller says `ban_filter`. Packets keep their order, so an abort can never overtake its prepare.
+controller says `ban_filter` and `certificates_changed`. Packets keep their order, so an abort can
+never overtake its prepare.
 
 Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
 generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is

@@ -28,6 +28,7 @@ from gwd.supervisor.pidfile import AlreadyRunning, PidFile, path_for_daemon
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.supervisor import Supervisor, raise_file_limit
 from gwd.supervisor.systemd import Notifier
+from gwd.tls.contexts import ListenerContexts
 
 GOOD = 0
 FAILED = 1
@@ -94,6 +95,7 @@ def launch(
         except OSError as error:
             _say([f"gwd: cannot use the runtime directory: {error.strerror}: {error.filename}"])
             return FAILED
+        contexts = ListenerContexts.make(snapshot)
         segment = Segment.create(Sizes(**dataclasses.asdict(snapshot.segment)))
         taken.callback(segment.close)
         poller = Poller()
@@ -101,6 +103,7 @@ def launch(
         configuration = Configuration(
             snapshot=snapshot,
             snapshot_fd=outcome.snapshot_fd,
+            tls=contexts,
             path=options.config,
             workers_option=options.workers,
             environ=environ,

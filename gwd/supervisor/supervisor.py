@@ -261,6 +261,7 @@ class Supervisor:
             generation=self._configuration.generation,
             supervisor_pid=self._pid,
             workers=self._configuration.workers,
+            tls=self._configuration.tls,
         )
 
     def forked(self, child: ChildProcess) -> None:
@@ -273,6 +274,9 @@ class Supervisor:
             self._ever_ready = True
         if message["op"] == "ban_filter":
             self._filter(message["program"], message["addresses"], message["sequence"])
+        elif message["op"] == "certificates_changed":
+            if self._stage is Stage.SERVING:
+                self._configuration.renew_certificates(message["generation"])
         else:
             self._configuration.heard(child, message)
 

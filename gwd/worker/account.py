@@ -71,11 +71,11 @@ class Account:
         return (
             f'{{"ts":"{self._stamp}Z","level":"info","msg":"request",'
             f'"request_id":"{client.request_id}","client_ip":"{client.visitor.ip}",'
-            f'"remote_ip":"{client.peer.ip}","method":"{method}","host":"{host}","path":"{path}",'
+            f'"remote_ip":"{client.remote.ip}","method":"{method}","host":"{host}","path":"{path}",'
             f'"proto":"HTTP/1.{minor}","status":{status},"bytes_in":{client.bytes_in},'
             f'"bytes_out":{client.bytes_out},"duration":{_seconds(micros)},'
             f'"upstream_duration":{waited},{where},"endpoint":"{endpoint}",'
-            f'"attempts":{attempts},"reason":"{reason}","sub":{sub},"user_agent":{agent}}}\n'
+            f'"attempts":{attempts},"reason":"{reason}","sub":{sub},"user_agent":{agent}{client.log_part}}}\n'
         )
 
     def _user_agent(self, value: bytes | None) -> str:

@@ -115,6 +115,13 @@ class Journey:
         if not self._shed(client, client.visitor.refusal):
             client.refuse(refusal)
 
+    def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
+        """What comes before any route: for journeys that end before one. Whether it goes on."""
+        client.request_id = self._identity.next()
+        if client.peer.trusted:
+            self._believe(client, head, client.tables)
+        return not self._shed(client, client.visitor.refusal)
+
     # shed
 
     def _believe(self, client: ClientConnection, head: RequestHead, tables: Tables) -> None:
@@ -128,7 +135,7 @@ class Journey:
     def _shed(self, client: ClientConnection, refusal: Refusal | None) -> bool:
         """Whether the visitor ends here: `refusal` is what its address has met already."""
         shed, visitor = client.tables.shed, client.visitor
-        is_peer = visitor is client.peer
+        is_peer = visitor is client.remote
         if refusal is None:
             refusal = shed(visitor, client.started_ns // 1000, is_peer)
             if refusal is None:
@@ -229,10 +236,11 @@ class Journey:
             client.telling = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
-                "http",
+                client.scheme,
                 head,
                 client.tables.snapshot.server.forwarded,
             )
+            client.telling += client.certified
             client.told = key if head.minor else None
         return b"".join(
             (

@@ -29,6 +29,8 @@ def unsent(transport: asyncio.Transport) -> int:
     """Bytes written to `transport` that its peer has not acknowledged."""
     size: int = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
+    if sock is None:
+        return size
     with contextlib.suppress(OSError, ValueError):  # gone meanwhile
         told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
         size += struct.unpack("i", told)[0]

@@ -28,6 +28,7 @@ from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import LOG_DROPPED, ProcessTable
+from gwd.tls.contexts import Prepared, hide_odd_names
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
@@ -35,12 +36,17 @@ from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.budget import Budget
 from gwd.worker.client import ClientConnection
+from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
+from gwd.worker.opening import Handshakes, Opening
 from gwd.worker.room import make_room, open_descriptors, places
 from gwd.worker.tables import Tables
 
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
+
+LAST_CHANCE = 0.5
+"""Seconds for the first request on a connection that opens when the worker drains already."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -53,8 +59,10 @@ class Worker:
         self.clock = Clock(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self.opening: set[ClientConnection] = set()
-        """Accepted, but not yet known to the event loop."""
+        self.opening = 0
+        """How many are accepted, and no connections yet."""
+        self.openings: set[Opening] = set()
+        """Those of them that say who they are, or do their handshake."""
         self.budget = Budget()
         self._descriptors = open_descriptors()
         self._vacant = 0
@@ -69,19 +77,31 @@ class Worker:
         self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
+        self.tls = child.tls
+        """Whose `of` has the context for handshakes on a listener."""
         self._next: Tables | None = None
+        self._next_tls: Prepared | None = None
         self._next_log: AccessLog | None = None
         self._events = EventLog()
-        self._complained_at = float("-inf")
+        self._complained_at = self._proxy_said_at = float("-inf")
         self._control = Control(self.loop, child, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
+        self.named_journey = NamedJourney(self)
+        self.wrong_port_journey = WrongPortJourney(self)
+        self.handshakes = Handshakes(self)
         tables = Tables(child.snapshot, child.generation)
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+        listeners = list(zip(child.listeners, child.snapshot.server.bind, strict=True))
+        ports = [listener.getsockname()[1] for listener, bind in listeners if bind.tls]
+        redirect = RedirectJourney(self, ports[0] if ports else HTTPS_PORT)
+        self._acceptors = [
+            Acceptor(self, listener, bind, redirect if bind.redirect_https else self.journey)
+            for listener, bind in listeners
+        ]
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -114,6 +134,7 @@ class Worker:
             connection.retable(tables)
 
     def run(self) -> int:
+        hide_odd_names()
         self.clock.each_tick(self._tick)
         self.clock.start()
         for acceptor in self._acceptors:
@@ -157,31 +178,38 @@ class Worker:
         if not self.tables.shed.cuts:
             return
         banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
-        for connection in [c for c in self.connections if c.peer.key in banned]:
-            if self.tables.shed.turn_away(connection.peer, self._now_us()):
+        for connection in [c for c in self.connections if c.remote.key in banned]:
+            if self.tables.shed.turn_away(connection.remote, self._now_us()):
                 connection.kill("banned")
 
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
-        self.opening.discard(connection)
+        self.opening -= 1
         self.connections.add(connection)
+        self.count(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            connection.close_soon()
+            # It waited in the queue: its first request is served, if it comes at once.
+            self.clock.arm(connection, self.clock.now + LAST_CHANCE)
+
+    def opening_ended(self) -> None:
+        """What was accepted comes to no connection."""
+        if self.draining:
+            self._drained_if_empty()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
         self.discount(connection)
         self.budget.suspects.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining and not self.connections:
-            self._drained()
+        if self.draining:
+            self._drained_if_empty()
 
     def count(self, connection: ClientConnection) -> None:
-        """Count it among its address's, as soon as it is accepted: the next one of the same batch
-        must know."""
-        if self.tables.connections_per_ip:
+        """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
+        of the same batch must know."""
+        if self.tables.connections_per_ip and connection.place < 0:
             connection.place = self._open.place(connection.peer.key)
             self._open.opened(connection.place)
 
@@ -213,7 +241,7 @@ class Worker:
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`, and into our descriptors. If
         not, others make room, or nobody is accepted for a moment."""
-        opening = len(self.opening)
+        opening = self.opening
         mine = len(self.connections) + opening
         if mine >= self._places:
             self._say_out_of_fds()
@@ -241,6 +269,12 @@ class Worker:
         self._vacant -= 1
         return True
 
+    def no_proxy_header(self, peer_ip: str, why: str) -> None:
+        """A connection to a listener with the PROXY protocol was closed, as `why` says."""
+        if self.clock.now - self._proxy_said_at > COMPLAIN_EVERY:
+            self._proxy_said_at = self.clock.now
+            self._events("warning", "no PROXY header", peer=peer_ip, reason=why)
+
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
         self._complain("internal error", request_id=request_id, trace=traceback.format_exc())
@@ -265,11 +299,15 @@ class Worker:
         if snapshot.server.access_log != self.settings.access_log:
             self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
+        self._next_tls = yield from self.tls.prepare(snapshot)
         self._next = tables
 
     def commit(self) -> None:
         assert self._next is not None
         tables, self._next = self._next, None
+        if self._next_tls is not None:
+            self.tls.install(self._next_tls)
+            self._next_tls = None
         self._install(tables)
         if self._next_log is not None:
             self._log.close()
@@ -278,7 +316,7 @@ class Worker:
         gc.freeze()
 
     def abort(self) -> None:
-        self._next = None
+        self._next = self._next_tls = None
         if self._next_log is not None:
             self._next_log.close()
             self._next_log = None
@@ -293,11 +331,16 @@ class Worker:
         for connection in list(self.connections):
             connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
-        # Connections just accepted are opened by tasks of the next turn.
-        self.loop.call_later(2 * TICK, self._drained_if_empty)
+        # Connections just accepted are opened in the next turn, and what has come on them is read.
+        self.loop.call_later(2 * TICK, self._end_silent)
+
+    def _end_silent(self) -> None:
+        for opening in list(self.openings):
+            opening.end_silent()
+        self._drained_if_empty()
 
     def _drained_if_empty(self) -> None:
-        if not self.connections:
+        if not self.connections and not self.opening:
             self._drained()
 
     def _grace_over(self) -> None:
