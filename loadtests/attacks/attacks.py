@@ -11,6 +11,7 @@ from functools import partial
 from loadtests.attacks.crowd import Crowd, loiter, sources
 from loadtests.attacks.measure import Attack
 from loadtests.limits import flooders
+from loadtests.tls import clients
 
 BAD = "127.66.0.1"
 PEERS = 20_000
@@ -35,6 +36,10 @@ def _loiter(crowd: Crowd, address: tuple[str, int], seconds: float) -> Counter[s
 def _connect(count: int, address: tuple[str, int], seconds: float) -> Counter[str]:
     found = flooders.addresses(count, "127.68.0.1") if count > 1 else [BAD]
     return flooders.connect(address, found, seconds)
+
+
+def _shake(address: tuple[str, int], seconds: float) -> Counter[str]:
+    return clients.shake(address, "1.3", False, seconds)
 
 
 _SLOWLORIS = Crowd(1000, HEAD + b"X-A: ", b"a", 1.0)
@@ -94,4 +99,13 @@ ATTACKS = (
         server=_TIGHT,
         tables=PER_IP.format(connections=100),
     ),
+    Attack("TLS, half-open handshakes", _crowd(Crowd(1000, clients.HELLO)), tls=True, seconds=8),
+    Attack(
+        "TLS, half-open handshakes, 100 addresses",
+        _crowd(Crowd(1000, clients.HELLO, sources=tuple(sources(100)))),
+        tls=True,
+        seconds=8,
+    ),
+    Attack("TLS, silent connections", _crowd(Crowd(1000)), tls=True, seconds=8),
+    Attack("TLS, handshakes one after the other", _shake, tls=True),
 )

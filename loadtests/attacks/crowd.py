@@ -78,10 +78,10 @@ class Loiterers:
     def run(self, seconds: float) -> Counter[str]:
         until = time.monotonic() + seconds
         while (now := time.monotonic()) < until:
-            while self._waiting and self._opening < OPENING_AT_ONCE:
-                self._open(self._waiting.pop())
             while self._timers and self._timers[0][0] <= now:
                 self._turn(*heapq.heappop(self._timers)[2:], now)
+            while self._waiting and self._opening < OPENING_AT_ONCE:
+                self._open(self._waiting.pop())
             due = self._timers[0][0] if self._timers else until
             for key, mask in self._selector.select(max(0.0, min(due, until) - now)):
                 one = key.data

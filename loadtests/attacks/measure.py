@@ -18,10 +18,12 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from loadtests.compare.running import free_port
 from loadtests.limits.beside import Beside
 from loadtests.limits.gateway import Gateway, gateway
 from loadtests.limits.neighbour import ASKS, NEIGHBOUR
 from loadtests.limits.paced import Told, pace
+from loadtests.tls import certificates
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LOOK_EVERY = 0.05
@@ -53,6 +55,8 @@ class Attack:
     """Other tables of the config."""
     descriptors: int = 0
     """RLIMIT_NOFILE of the gateway; 0: as it is here."""
+    tls: bool = False
+    """Whether a second port, with TLS, is what is attacked."""
     seconds: float = 0.0
     """How long it takes at least, where a time-out is what matters."""
 
@@ -146,6 +150,13 @@ def ask(address: tuple[str, int], seconds: float, going: Callable[[], bool] | No
 def measure(attack: Attack, room: Path, service: int, seconds: float) -> Outcome:
     """Raises RuntimeError if the gateway does not start, or its worker did not live through it."""
     config = attack.tables + SEGMENT + ROUTES.format(service=service)
+    port, also = 0, ""
+    if attack.tls:
+        port = free_port()
+        also = f'{{ address = "127.0.0.1:{port}", tls = true }}'
+        certificate, key = room.with_suffix(".pem"), room.with_suffix(".key")
+        certificates.write(certificate, key)
+        config += f'[server.tls]\ncert = "{certificate}"\nkey = "{key}"\n'
     with gateway(
         room,
         config,
@@ -153,6 +164,7 @@ def measure(attack: Attack, room: Path, service: int, seconds: float) -> Outcome
         server=attack.server,
         routes="",
         descriptors=attack.descriptors,
+        also=also,
     ) as running:
         address = ("127.0.0.1", running.port)
         (worker,) = running.workers()
@@ -163,7 +175,8 @@ def measure(attack: Attack, room: Path, service: int, seconds: float) -> Outcome
         watch.start()
         process = psutil.Process(worker)
         lasts = max(seconds, attack.seconds)
-        with Beside(attack.run, address, lasts + STANDING) as attackers:
+        target = (address[0], port or running.port)
+        with Beside(attack.run, target, lasts + STANDING) as attackers:
             time.sleep(STANDING)
             begun, spent = time.monotonic(), sum(process.cpu_times()[:2])
             during = ask(address, lasts, attackers.running)

@@ -31,7 +31,8 @@ respond = { body = "hello" }
 class Gateway:
     """A running gateway with the tables `config`; its route answers by itself unless `routes` are
     others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`. Its
-    processes may have so many `descriptors` each, if that is said."""
+    processes may have so many `descriptors` each, if that is said. `also` is another item of
+    `server.bind`."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Gateway:
         routes: str = ANSWER,
         faces_all: bool = False,
         descriptors: int = 0,
+        also: str = "",
     ) -> None:
         room.mkdir(parents=True)
         self.port = free_port()
@@ -50,7 +52,7 @@ class Gateway:
         bind = f"[::]:{self.port}" if faces_all else f"127.0.0.1:{self.port}"
         self.config = room / "gwd.toml"
         self.config.write_text(
-            f'[server]\nbind = ["{bind}"]\nworkers = {workers}\n'
+            f'[server]\nbind = ["{bind}"{also and ", " + also}]\nworkers = {workers}\n'
             f'access_log = "{room}/access.log"\n{server}\n'
             f"{config}\n{routes}"
         )
@@ -150,6 +152,7 @@ def gateway(
     routes: str = ANSWER,
     faces_all: bool = False,
     descriptors: int = 0,
+    also: str = "",
 ) -> Iterator[Gateway]:
     """A `Gateway` that ends with the block."""
     running = Gateway(
@@ -160,6 +163,7 @@ def gateway(
         routes=routes,
         faces_all=faces_all,
         descriptors=descriptors,
+        also=also,
     )
     try:
         yield running

@@ -16,6 +16,9 @@ CLOSE = f"GET /hello HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".enco
 KEEP = f"GET /16k HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+"""The beginning of a record that announces a ClientHello of 512 bytes."""
+
 Address = tuple[str, int]
 
 
@@ -76,5 +79,4 @@ def shake(address: Address, version: str, resume: bool, seconds: float) -> Count
 
 def half_open(address: Address, count: int, seconds: float) -> Counter[str]:
     """Connections that begin a handshake and never go on; those that are ended come back."""
-    # The beginning of a record that announces a ClientHello of 512 bytes.
-    return loiter(address, Crowd(count, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), seconds)
+    return loiter(address, Crowd(count, HELLO), seconds)
