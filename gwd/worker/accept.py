@@ -36,6 +36,8 @@ OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 NOT_SENT = 262144
 """Bytes of an answer that the kernel takes of us ahead of what it may send. Without a bound it
 holds megabytes for each slow reader, and we are told that they are written."""
+LOOKING = 1e-5
+"""Seconds without accepting for each connection, when none of them could make room."""
 REST = 0.1
 """Seconds without accepting when fds or memory ran out and nobody could make room."""
 _HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnection]
@@ -116,7 +118,9 @@ class Acceptor:
             return 0
         for taken in range(most):
             if not worker.may_accept():
-                self.pause(worker.clock.now + TICK)
+                # Whom to ask for room was looked for among all of them.
+                rest = max(TICK, len(worker.connections) * LOOKING)
+                self.pause(worker.clock.now + rest)
                 return taken
             try:
                 sock, address = self._listener.accept()
@@ -125,8 +129,9 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in OUT_OF_ROOM:
                     raise
-                rest = TICK if worker.ran_out_of_fds() else REST
-                self.pause(worker.clock.now + rest)
+                # Those who make room are gone with the next turn of the loop.
+                if not worker.ran_out_of_fds():
+                    self.pause(worker.clock.now + REST)
                 return taken
             self._open(sock, address[0])
         return most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -17,7 +18,10 @@ from gwd.worker.room import OWN, make_room, open_descriptors, places
 class Place:
     """A connection as `make_room` sees it."""
 
-    def __init__(self, *, idle_since: float = 0.0, spare: bool = False, owed: float = 0.0) -> None:
+    def __init__(
+        self, *, idle_since: float = 0.0, spare: bool = False, owed: float = 0.0, key: bytes = b""
+    ) -> None:
+        self.peer = SimpleNamespace(key=key or bytes([id(self) % 251, id(self) // 251 % 251]))
         self.idle_since = idle_since
         self.spare = spare
         self.deadline = -owed
@@ -31,7 +35,7 @@ class Place:
         self.left = True
 
 
-def _make_room(places: list[Place]) -> bool:
+def _make_room(places: list[Place]) -> int:
     return make_room(cast("list[ClientConnection]", places), 100.0)
 
 
@@ -47,6 +51,14 @@ def test_those_leave_first_that_owe_a_head() -> None:
     few = [Place(owed=owed) for owed in (0.5, 3.0, 2.0, 0.9)] + [Place(spare=True)]
     assert _make_room(few)
     assert [place.left for place in few] == [False, True, False, False, False]
+
+
+def test_an_address_that_crowds_others_out_is_given_less_time() -> None:
+    crowd = [Place(owed=0.2, key=b"bad") for _ in range(20)]
+    others = [Place(owed=0.2, key=bytes([number])) for number in range(40)]
+    assert _make_room([*others, *crowd])
+    assert any(place.left for place in crowd)
+    assert not any(place.left for place in others)
 
 
 def test_nobody_leaves_who_is_needed() -> None:
