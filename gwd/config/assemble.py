@@ -73,6 +73,7 @@ def server(table: ServerTable, resolved: Mapping[str, str], tls_files: TlsFiles)
         body_timeout=table.body_timeout,
         min_body_rate=table.min_body_rate,
         write_timeout=table.write_timeout,
+        min_write_rate=table.min_write_rate,
         idle_timeout=table.idle_timeout,
         odd_names=table.odd_names,
         ready_path=table.ready_path,

@@ -91,6 +91,7 @@ class Server:
     body_timeout: float
     min_body_rate: int
     write_timeout: float
+    min_write_rate: int
     idle_timeout: float
     odd_names: str
     """"drop" | "reject" | "forward"."""

@@ -59,6 +59,10 @@ class RequestReader:
         """Whether a head has begun and not ended."""
         return bool(self._held) and self._held != _LINE_END
 
+    def held(self) -> int:
+        """Bytes of an unfinished head."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> RequestHead | None:
         """The head that is complete with `data`, or None if there is more to come.
 

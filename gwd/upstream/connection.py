@@ -40,7 +40,7 @@ def reset(transport: asyncio.Transport) -> None:
     """End `transport` with an RST, so that a cut body looks cut, and drop what it buffers."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):  # already gone
+        with contextlib.suppress(OSError, ValueError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 
@@ -99,6 +99,11 @@ class Connection:
         if self.open:
             assert self._transport is not None
             self._transport.write(wire)
+
+    def unwritten(self) -> int:
+        """Bytes that the peer has not taken."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() if self.open else 0
 
     def arm(self, deadline: float) -> None:
         self._clock.arm(self, deadline)

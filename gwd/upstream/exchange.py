@@ -186,6 +186,11 @@ class Exchange:
         if self.connection is not None:
             self.connection.resume_reading()
 
+    def held(self) -> int:
+        """Bytes of the request's body that are held: to be sent again, or not yet taken."""
+        size = self._held_size if self._held is not None else 0
+        return size + self.connection.unwritten() if self.connection is not None else size
+
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
         if self.state == DONE:

@@ -33,8 +33,13 @@ if TYPE_CHECKING:
 
 BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+NOT_SENT = 262144
+"""Bytes of an answer that the kernel takes of us ahead of what it may send. Without a bound it
+holds megabytes for each slow reader, and we are told that they are written."""
+LOOKING = 1e-5
+"""Seconds without accepting for each connection, when none of them could make room."""
 REST = 0.1
-"""Seconds without accepting when fds or memory ran out."""
+"""Seconds without accepting when fds or memory ran out and nobody could make room."""
 _HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnection]
 
 
@@ -72,6 +77,7 @@ class Acceptor:
         self.follow(bind, journey)
         # What is accepted inherits it (tcp(7)).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
 
     def follow(self, bind: Bind, journey: Journey) -> None:
         """Have those who come from now on meet what `bind` says and go where `journey` leads."""
@@ -125,7 +131,9 @@ class Acceptor:
             return 0
         for taken in range(most):
             if not worker.may_accept():
-                self.pause(worker.clock.now + TICK)
+                # Whom to ask for room was looked for among all of them.
+                rest = max(TICK, len(worker.connections) * LOOKING)
+                self.pause(worker.clock.now + rest)
                 return taken
             try:
                 # As socket.accept does it, but for the wrapper around what comes, which costs as
@@ -136,8 +144,9 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in OUT_OF_ROOM:
                     raise
-                worker.ran_out_of_fds()
-                self.pause(worker.clock.now + REST)
+                # Those who make room are gone with the next turn of the loop.
+                if not worker.ran_out_of_fds():
+                    self.pause(worker.clock.now + REST)
                 return taken
             self._open(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), address[0])
         return most
@@ -178,6 +187,7 @@ class Acceptor:
             sock.close()
             return
         self._worker.opening += 1
+        self._worker.count(connection)
         self._half_open.append((coroutine, future, connection))
         if len(self._half_open) == 1:
             self._loop.call_soon(self._opened)
@@ -198,6 +208,7 @@ class Acceptor:
             except (RuntimeError, OSError):  # it was closed meanwhile
                 if not connection.was_opened:
                     self._worker.opening -= 1
+                    self._worker.discount(connection)
                     self._worker.opening_ended()
         if self._half_open:
             self._loop.call_soon(self._opened)

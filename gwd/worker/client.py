@@ -32,6 +32,7 @@ from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection, reset
 from gwd.upstream.exchange import Exchange
 from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
+from gwd.worker.outflow import Outflow, unsent
 from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ClientConnection:
         "_discarded",
         "_half_closed",
         "_keep_alive",
+        "_outflow",
         "_paused",
         "_reader",
         "_rest",
@@ -122,6 +124,8 @@ class ClientConnection:
         self._serving = False
         self._paused = False
         self._write_paused = False
+        self._outflow: Outflow | None = None
+        """The stall, while the client does not take its answer as fast as it comes."""
         self.deadline = NEVER
         self.due = NEVER
         self.idle_since = 0.0
@@ -203,10 +207,11 @@ class ClientConnection:
             else:
                 self._ahead += data
                 self._pause()
+                self._worker.budget.suspects.add(self)
         elif state == LINGER:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
-                self._close()
+                self._close() if self._outflow is None else self._abort()
 
     def _serve(self, data: bytes) -> None:
         """Take requests off `data` until one of them has to be waited for."""
@@ -227,6 +232,7 @@ class ClientConnection:
                     before = self.deadline
                     self._arm(self._worker.settings.head_timeout)
                     self.deadline = min(before, self.deadline)
+                    self._worker.budget.suspects.add(self)
                 break
             self._begin(head, reader.rest)
             try:
@@ -283,9 +289,12 @@ class ClientConnection:
         if self._state != IDLE or self._write_paused or self._serving:
             return
         data, self._ahead = self._ahead, b""
-        self._resume()
         if data:
             self._serve(data)
+        # Not before: a client that sends faster than it is served would be read ahead ever more.
+        full = self._write_paused or (self._body is not None and self._body.paused)
+        if not self._ahead and not full:
+            self._resume()
 
     # the request's body
 
@@ -308,6 +317,7 @@ class ClientConnection:
             self._ahead = body.rest
             return payload, True
         self._body = Intake(body, self._worker.clock.now)
+        self._worker.budget.suspects.add(self)
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False
@@ -324,14 +334,14 @@ class ClientConnection:
         self.bytes_in += len(payload)
         if body.done:
             self._body = None
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             if body.rest:
                 self._ahead = body.rest
                 self._pause()
         elif intake.too_slow(self._worker.clock.now, self._worker.settings.min_body_rate):
             self._give_up(Refusal(408, "body_too_slow", "The body came too slowly."))
             return
-        else:
+        elif self._outflow is None:
             self._arm(self._worker.settings.body_timeout)
         exchange = self.pending
         if isinstance(exchange, Exchange) and (payload or body.done):
@@ -353,14 +363,14 @@ class ClientConnection:
         body = self._body
         if body is not None and not body.paused:
             body.pause(self._worker.clock.now)
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             self._pause()
 
     def resume_body(self) -> None:
         body = self._body
         if body is not None and body.paused:
             body.resume(self._worker.clock.now)
-            self._arm(self._worker.settings.body_timeout)
+            self._watch()
             self._resume()
 
     def body_wanted(self) -> None:
@@ -522,7 +532,7 @@ class ClientConnection:
         self.head = None
         self.idle_since = clock.now
         if self._write_paused:
-            self._arm(worker.settings.write_timeout)
+            self._watch()
             self._pause()
             return
         self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
@@ -553,21 +563,26 @@ class ClientConnection:
             return
         self._state = LINGER
         self._discarded = 0
-        self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
+        self._arm_linger()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._resume()
 
     def _close(self) -> None:
         """Close; what is written still goes out, for at most `write_timeout`."""
-        assert self._transport is not None
+        transport = self._transport
+        assert transport is not None
         self._state = CLOSING
-        self._transport.close()
-        self._arm(self._worker.settings.write_timeout)
+        self._ahead = self._rest = b""
+        if self._outflow is None and transport.get_write_buffer_size():
+            self._outflow = Outflow(self._worker.clock.now, unsent(transport))
+        transport.close()
+        self._watch()
 
     def _abort(self) -> None:
         assert self._transport is not None
         self._state = CLOSING
+        self._ahead = self._rest = b""
         reset(self._transport)
 
     def _abandon(self, reason: str) -> None:
@@ -590,7 +605,22 @@ class ClientConnection:
     def spare(self) -> bool:
         """Whether it is a keep-alive connection between two requests: it may make room for others.
         One whose first request is still to come is no less welcome than they are."""
-        return self.status != 0 and self.idle
+        return self.status != 0 and self.idle and self._outflow is None
+
+    def dawdles(self, now: float, patience: float) -> bool:
+        """Whether for `patience` seconds it has owed us the rest of a head, or all of its first."""
+        if self._state == IDLE and (self.status or self._ahead):
+            return False
+        due = self._worker.settings.head_timeout - (self.deadline - TICK - now)
+        return self._state < BUSY and self._outflow is None and due > patience
+
+    def make_room(self) -> None:
+        """End it, because others wait for its place: it has no request under way."""
+        if self._state == HEAD:
+            self._half_closed = True  # no lingering: that would keep the place
+            self.expired()
+        elif self._state == IDLE:
+            self._close()
 
     def close_if_idle(self) -> bool:
         """Close it if no request has begun. Returns whether it was so."""
@@ -634,8 +664,10 @@ class ClientConnection:
         """Bytes held for this connection."""
         if self.tunnel is not None:
             return self.tunnel.buffered()
-        size = len(self._ahead) + len(self._rest)
-        if self._transport is not None and not self._transport.is_closing():
+        size = len(self._ahead) + len(self._rest) + self._reader.held()
+        if self.pending is not None:
+            size += self.pending.held()
+        if self._transport is not None:
             size += self._transport.get_write_buffer_size()
         return size
 
@@ -643,25 +675,33 @@ class ClientConnection:
 
     def pause_writing(self) -> None:
         self._write_paused = True
-        self._worker.stalled.add(self)
-        if self._state == BUSY:
-            self._hold_answer()
+        self._worker.budget.suspects.add(self)
+        self._hold_answer()
+        if self._state == IDLE:
+            self._pause()  # it was told late: what it sends next waits for what it has not taken
 
     def _hold_answer(self) -> None:
-        self._arm(self._worker.settings.write_timeout)
+        if self._outflow is None:
+            assert self._transport is not None
+            self._outflow = Outflow(self._worker.clock.now, unsent(self._transport))
+        self._watch()
         if isinstance(self.pending, Exchange):
             self.pending.pause_answer()
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._worker.stalled.discard(self)
+        if self._state == CLOSING:
+            return  # the last of the answer is watched to its end
+        self._outflow = None
         if self._state == BUSY:
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             if isinstance(self.pending, Exchange):
                 self.pending.resume_answer()
         elif self._state == IDLE:
             self._arm(self._worker.settings.idle_timeout)
             self._go_on()
+        elif self._state == LINGER:
+            self._arm_linger()
 
     def _pause(self) -> None:
         if not self._paused:
@@ -682,22 +722,70 @@ class ClientConnection:
         clock = self._worker.clock
         clock.arm(self, clock.now + seconds + TICK)
 
+    def _arm_linger(self) -> None:
+        if self._outflow is None:
+            self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
+        else:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Arm for what we wait for of the client, in the middle of something: that it takes its
+        answer, then that its body comes."""
+        now, settings = self._worker.clock.now, self._worker.settings
+        if self._outflow is not None:
+            deadline = self._outflow.look_at(now, settings.write_timeout) + TICK
+        elif self._state == CLOSING:
+            deadline = now + settings.write_timeout + TICK
+        elif self._body is not None and not self._body.paused:
+            deadline = now + settings.body_timeout + TICK
+        else:
+            deadline = NEVER
+        self._worker.clock.arm(self, deadline)
+
+    def _leave(self) -> None:
+        """Close, but not before what was written is taken: whom we left, the kernel goes on serving
+        for as long as it takes a byte now and then."""
+        transport = self._transport
+        assert transport is not None
+        left = unsent(transport)
+        if not left:
+            self._close()
+            return
+        self._outflow = Outflow(self._worker.clock.now, left)
+        if self._state == IDLE:
+            self._end_politely()
+        else:
+            self._watch()
+
+    def _look_at_reader(self, outflow: Outflow) -> None:
+        assert self._transport is not None
+        now, settings = self._worker.clock.now, self._worker.settings
+        left = unsent(self._transport)
+        outflow.look(now, left)
+        if self._state == LINGER and not left:
+            self._close()
+        elif outflow.stands(now, settings.write_timeout):
+            self.kill("write_timeout")
+        elif outflow.too_slow(now, settings.min_write_rate):
+            self.kill("write_too_slow")
+        else:
+            self._watch()
+
     def expired(self) -> None:
         """What was waited for did not come: which it was, the state says."""
         state = self._state
-        if state == BUSY:
-            if self._write_paused:
-                self._abandon("write_timeout")
-                self._abort()
-            elif self._body is not None:
+        if self._outflow is not None:
+            self._look_at_reader(self._outflow)
+        elif state == BUSY:
+            if self._body is not None:
                 self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
         elif state == HEAD:
             self._begin(None, b"")
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
-        elif state in (IDLE, LINGER) and not self._write_paused:
-            self._close()
+        elif state in (IDLE, LINGER):
+            self._leave()
         else:
             self._abort()
 

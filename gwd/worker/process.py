@@ -16,7 +16,6 @@ are shared with whoever else has them open: letting go of them closes nothing bu
 from __future__ import annotations
 
 import gc
-import heapq
 import socket
 import time
 import traceback
@@ -40,15 +39,13 @@ from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
+from gwd.worker.budget import Budget
 from gwd.worker.client import ClientConnection
 from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
 from gwd.worker.opening import Handshakes, Opening
+from gwd.worker.room import make_room, open_descriptors, places
 from gwd.worker.tables import Tables
-
-SPARE = 64
-"""The part of `max_connections` (one in so many) that is closed at a time, of those idle longest,
-when it is reached."""
 
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
@@ -72,8 +69,10 @@ class Worker:
         """How many are accepted, and no connections yet."""
         self.openings: set[Opening] = set()
         """Those of them that say who they are, or do their handshake."""
-        self.stalled: set[ClientConnection] = set()
-        """Connections whose client reads slower than we write."""
+        self.budget = Budget()
+        self._descriptors = open_descriptors()
+        self._vacant = 0
+        """Places of those who were told to make room in this tick, not yet given to others."""
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
@@ -132,6 +131,7 @@ class Worker:
         self.tables = tables
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
+        self._places = places(self._descriptors, snapshot.upstreams)
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
             if known is not None:
@@ -175,6 +175,7 @@ class Worker:
         return 0
 
     def _tick(self, now: float) -> None:
+        self._vacant = 0
         for acceptor in self._acceptors:
             acceptor.tick(now)
         for upstream in self.upstreams.values():
@@ -183,8 +184,7 @@ class Worker:
             for upstream in self._retired:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
-        if self.stalled:
-            self._keep_budget()
+        self.budget.tick(now, self.connections, self.settings.buffer_budget)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
@@ -193,16 +193,6 @@ class Worker:
             if self._log.dropped:
                 self._words[self._dropped_cell] += self._log.dropped
                 self._log.dropped = 0
-
-    def _keep_budget(self) -> None:
-        """Hold `buffer_budget`: the connections that make us hold most are ended first."""
-        sizes = sorted(((c.buffered(), id(c), c) for c in self.stalled), reverse=True)
-        over = sum(size for size, _, _ in sizes) - self.settings.buffer_budget
-        for size, _, connection in sizes:
-            if over <= 0:
-                break
-            connection.kill("buffer_budget")
-            over -= size
 
     def _end_banned(self) -> None:
         """End the connections of those who were banned since the last look, idle or busy."""
@@ -221,9 +211,7 @@ class Worker:
         if connection.tables is not self.tables:
             connection.retable(self.tables)  # the config changed while it opened
         self.connections.add(connection)
-        if self.tables.connections_per_ip:
-            connection.place = self._open.place(connection.peer.key)
-            self._open.opened(connection.place)
+        self.count(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
             self.loop.call_later(NEXT_REQUEST, connection.close_soon)
@@ -235,13 +223,24 @@ class Worker:
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
-        if connection.place >= 0:
-            self._open.closed(connection.place)
-            connection.place = -1
-        self.stalled.discard(connection)
+        self.discount(connection)
+        self.budget.suspects.discard(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining and not self.connections and not self.opening:
             self._drained()
+
+    def count(self, connection: ClientConnection) -> None:
+        """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
+        of the same batch must know."""
+        if self.tables.connections_per_ip and connection.place < 0:
+            connection.place = self._open.place(connection.peer.key)
+            self._open.opened(connection.place)
+
+    def discount(self, connection: ClientConnection) -> None:
+        """It is gone, or never opened."""
+        if connection.place >= 0:
+            self._open.closed(connection.place)
+            connection.place = -1
 
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""
@@ -263,23 +262,35 @@ class Worker:
         return time.monotonic_ns() // 1000
 
     def may_accept(self) -> bool:
-        """Whether one more connection fits into `max_connections`. At the limit the idle ones
-        that waited longest make room."""
+        """Whether one more connection fits into `max_connections`, and into our descriptors. If
+        not, others make room, or nobody is accepted for a moment."""
         opening = self.opening
         mine = len(self.connections) + opening
+        if mine >= self._places:
+            self._say_out_of_fds()
+            return self._takes_a_place()
         if mine < self.settings.max_connections // self._control.workers:
             return True
         if self._processes.connections() + opening < self.settings.max_connections:
             return True
-        spare = max(1, self.settings.max_connections // SPARE)
-        between = (c for c in self.connections if c.spare)
-        oldest = heapq.nsmallest(spare, between, key=lambda c: c.idle_since)
-        for connection in oldest:
-            connection.close_if_idle()
-        return bool(oldest)
+        return self._takes_a_place()
 
-    def ran_out_of_fds(self) -> None:
+    def ran_out_of_fds(self) -> bool:
+        """Whether others make room for the next one."""
+        self._say_out_of_fds()
+        return make_room(self.connections, self.clock.now) > 0
+
+    def _say_out_of_fds(self) -> None:
         self._complain("out of file descriptors: accepting rests")
+
+    def _takes_a_place(self) -> bool:
+        """Whether one more may take the place of one that leaves."""
+        if not self._vacant:
+            self._vacant = make_room(self.connections, self.clock.now)
+            if not self._vacant:
+                return False
+        self._vacant -= 1
+        return True
 
     def no_proxy_header(self, peer_ip: str, why: str) -> None:
         """A connection to a listener with the PROXY protocol was closed, as `why` says."""

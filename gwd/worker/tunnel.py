@@ -252,14 +252,14 @@ class Tunnel:
 
     def stalled(self) -> None:
         """A side has become full."""
-        self._worker.stalled.add(self._for)
+        self._worker.budget.suspects.add(self._for)
         if not self._over:
             self._arm(self._write_timeout)
 
     def relieved(self) -> None:
         if self.client.full or self.upstream.full:
             return
-        self._worker.stalled.discard(self._for)
+        self._worker.budget.suspects.discard(self._for)
         if not (self._over or self.leaving):
             self._arm(self._idle)
 

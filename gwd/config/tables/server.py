@@ -155,6 +155,11 @@ class ServerTable(Table):
     write_timeout: Duration = key(
         default="30s", description="How long a client may take nothing of its response."
     )
+    min_write_rate: ByteRate = key(
+        default="1KiB/s",
+        description="The least a client must take of its response after 10 s, while it is waited "
+        "for.",
+    )
     idle_timeout: Duration = key(
         default="75s", description="Between two requests on a kept connection."
     )
