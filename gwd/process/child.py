@@ -7,10 +7,11 @@ supervisor, which keeps every listener open: a child that dies leaves its queue 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gwd.config.snapshot import Snapshot
 from gwd.segment.memory import Segment
+from gwd.tls.contexts import ListenerContexts
 
 WORKER = "worker"
 CONTROLLER = "controller"
@@ -39,3 +40,5 @@ class Child:
     generation: int
     supervisor_pid: int
     workers: int
+    tls: ListenerContexts = field(default_factory=ListenerContexts)
+    """Made before the fork and this process's own from then on; it renews them itself."""

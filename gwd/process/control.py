@@ -4,8 +4,9 @@ Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole 
 msgpack map of at most 64 KiB with an "op", sometimes with fds beside it. The supervisor speaks
 `prepare`, `commit`, `abort`, `workers`, `adopt`, `release`, `unready`, `drain`, `stop`,
 `reopen_logs`; the child answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `adopted`,
-`not_adopted`, `retiring`, `drained`, and the controller says `ban_filter`. Packets keep their
-order, so an abort can never overtake its prepare, nor a release its adopt.
+`not_adopted`, `retiring`, `drained`, and the controller says `ban_filter` and
+`certificates_changed`. Packets keep their order, so an abort can never overtake its prepare, nor a
+release its adopt.
 
 Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
 generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is

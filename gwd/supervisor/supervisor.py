@@ -280,6 +280,7 @@ class Supervisor:
             generation=self._configuration.generation,
             supervisor_pid=self._pid,
             workers=self._slots.wanted,
+            tls=self._configuration.tls,
         )
 
     def forked(self, child: ChildProcess) -> None:
@@ -296,6 +297,9 @@ class Supervisor:
                 self._ban_filter.put(program, addresses, message["sequence"])
             case "ban_filter":
                 pass  # the listeners are the workers' now, as they are
+            case "certificates_changed":
+                if self._stage is Stage.SERVING:
+                    self._configuration.renew_certificates(message["generation"])
             case "adopted" | "not_adopted":
                 self._slots.heard(message)
             case _:

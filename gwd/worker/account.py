@@ -117,11 +117,11 @@ def _end_line(
     route = client.route
     # The gate lets nothing into method and host that JSON would have to escape.
     return (
-        f'"client_ip":"{client.visitor.ip}","remote_ip":"{client.peer.ip}",'
+        f'"client_ip":"{client.visitor.ip}","remote_ip":"{client.remote.ip}",'
         f'"method":"{head.method}","host":"{head.host}","proto":"HTTP/1.{head.minor}",'
         f'{_NO_ROUTE if route is None else route.log_part},"endpoint":"{endpoint}",'
         f'"attempts":{attempts},"reason":"{reason}","sub":{_text(client.subject)},'
-        f'"user_agent":{_text((head.user_agent or b"").decode("latin-1"))}}}\n'
+        f'"user_agent":{_text((head.user_agent or b"").decode("latin-1"))}{client.log_part}}}\n'
     )
 
 

@@ -37,6 +37,7 @@ from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 if TYPE_CHECKING:
     from gwd.policies import Visitor
     from gwd.worker.fanout import FanOut
+    from gwd.worker.journey import Journey
     from gwd.worker.process import Worker
     from gwd.worker.tables import Route, Tables
 
@@ -78,11 +79,13 @@ class ClientConnection:
         "due",
         "head",
         "idle_since",
+        "journey",
         "log_end",
         "logged",
         "peer",
         "pending",
         "place",
+        "remote",
         "request_id",
         "route",
         "started_ns",
@@ -95,7 +98,16 @@ class ClientConnection:
         "visitor",
     )
 
-    def __init__(self, worker: Worker, peer: Visitor) -> None:
+    # What connections over TLS know better (`gwd.worker.secure`).
+    scheme = "http"
+    server_name: str | None = None
+    """The host that the handshake was for."""
+    certified = b""
+    """The fields that tell upstreams of the client's certificate."""
+    log_part = ""
+    """What stands in its lines of the access log besides."""
+
+    def __init__(self, worker: Worker, peer: Visitor, journey: Journey, *, remote: Visitor) -> None:
         self._worker = worker
         self._transport: asyncio.Transport | None = None
         self._state = IDLE
@@ -113,8 +125,13 @@ class ClientConnection:
         self.deadline = NEVER
         self.due = NEVER
         self.idle_since = 0.0
+        self.journey = journey
+        """Where its requests go: this is decided when it opens."""
         self.peer = peer
-        """Who is at the other end of the connection."""
+        """Who speaks HTTP here: at the other end of the connection, or, by the PROXY protocol,
+        behind it."""
+        self.remote = remote
+        """Who is at the other end of the connection. It alone is cut or dropped when banned."""
         self.visitor = peer
         """Whom the present request comes from: behind a trusted proxy, its client."""
         self.place = -1
@@ -145,9 +162,9 @@ class ClientConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
-        self._worker.opened(self)
         self.idle_since = self._worker.clock.now
         self._arm(self._worker.settings.head_timeout)
+        self._worker.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._state == BUSY:
@@ -213,7 +230,7 @@ class ClientConnection:
                 break
             self._begin(head, reader.rest)
             try:
-                self._worker.journey.begin(self, head)
+                self.journey.begin(self, head)
             except Exception:
                 self._break_down()
             if self._state != IDLE:
@@ -522,13 +539,17 @@ class ClientConnection:
     def _end_politely(self) -> None:
         """Close so that the client reads the answer: half-close, discard a while, close."""
         assert self._transport is not None
+        head = self.head
+        # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
+        # closed, nothing more comes that could meet a reset.
+        last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
         self._ahead = b""
         self._body = None
         if self._transport.is_closing():
             self._state = CLOSING
             return
-        if self._half_closed:
-            self._close()  # nothing more comes that could meet a reset
+        if last or self._half_closed:
+            self._close()
             return
         self._state = LINGER
         self._discarded = 0
@@ -554,6 +575,11 @@ class ClientConnection:
             self.pending.abandon()
         self._account(CLIENT_GONE, reason)
         self.pending = None
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether the event loop has told of it."""
+        return self._transport is not None
 
     @property
     def idle(self) -> bool:
@@ -601,7 +627,8 @@ class ClientConnection:
         else:
             self._reader.policy = tables.gate
         self.told = None
-        self.peer = tables.visitor(self.peer.ip)
+        before, self.peer = self.peer, tables.visitor(self.peer.ip)
+        self.remote = self.peer if self.remote is before else tables.visitor(self.remote.ip)
 
     def buffered(self) -> int:
         """Bytes held for this connection."""

@@ -91,7 +91,8 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed.judge(visitor, client.started_ns // 1000, visitor is peer)
+            is_peer = visitor is client.remote
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -132,8 +133,25 @@ class Journey:
         visitor = client.visitor = client.peer
         first = visitor.refusal
         if first is None:
-            first = client.tables.shed.judge(visitor, client.started_ns // 1000, True)
+            shed = client.tables.shed
+            first = shed.judge(visitor, client.started_ns // 1000, visitor is client.remote)
         self._turn_away(client, first or refusal)
+
+    def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
+        """What comes before any route: for journeys that end before one. Whether it goes on."""
+        tables = client.tables
+        client.request_id = self._identity.next()
+        visitor = client.peer
+        if visitor.trusted:
+            visitor = self._believe(client, head, tables)
+        client.visitor = visitor
+        refusal = visitor.refusal
+        if refusal is None:
+            is_peer = visitor is client.remote
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
+        if refusal is not None:
+            self._turn_away(client, refusal)
+        return refusal is None
 
     # shed
 
@@ -147,7 +165,7 @@ class Journey:
 
     def _turn_away(self, client: ClientConnection, refusal: Refusal) -> None:
         """End the request here. A banned peer gets no answer, if bans cut."""
-        is_peer = client.visitor is client.peer
+        is_peer = client.visitor is client.remote
         if refusal.reason == "banned" and is_peer and client.tables.shed.cuts:
             client.turn_away()
         else:
@@ -275,10 +293,11 @@ class Journey:
             client.telling = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
-                "http",
+                client.scheme,
                 head,
                 client.tables.snapshot.server.forwarded,
             )
+            client.telling += client.certified
             client.told = authority if head.minor else None
         own = client.request_id
         if head.traceparent is not None:

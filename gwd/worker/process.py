@@ -20,27 +20,30 @@ import heapq
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gwd.clock import TICK, Clock
-from gwd.config.snapshot import Snapshot
+from gwd.config.snapshot import Bind, Snapshot
 from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
-from gwd.segment.bans import FILTER_ON, Bans
+from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import LOG_DROPPED, ProcessTable
+from gwd.tls.contexts import Prepared, hide_odd_names
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.client import ClientConnection
+from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
+from gwd.worker.opening import Handshakes, Opening
 from gwd.worker.tables import Tables
 
 SPARE = 64
@@ -65,8 +68,10 @@ class Worker:
         self.clock = Clock(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self.opening: set[ClientConnection] = set()
-        """Accepted, but not yet known to the event loop."""
+        self.opening = 0
+        """How many are accepted, and no connections yet."""
+        self.openings: set[Opening] = set()
+        """Those of them that say who they are, or do their handshake."""
         self.stalled: set[ClientConnection] = set()
         """Connections whose client reads slower than we write."""
         self.upstreams: dict[str, Upstream] = {}
@@ -79,21 +84,47 @@ class Worker:
         self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
+        self.tls = child.tls
+        """Whose `of` has the context for handshakes on a listener."""
         self._next: Tables | None = None
+        self._next_tls: Prepared | None = None
         self._next_log: AccessLog | None = None
         self._events = EventLog()
-        self._complained_at = float("-inf")
+        self._complained_at = self._proxy_said_at = float("-inf")
         self._control = Control(self.loop, child, self, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
+        self.named_journey = NamedJourney(self)
+        self.wrong_port_journey = WrongPortJourney(self)
+        self.handshakes = Handshakes(self)
         tables = Tables(child.snapshot, child.generation)
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+        self._acceptors: list[Acceptor] = []
         self._adopted: dict[int, list[Acceptor]] = {}
         """Those of `_acceptors` that are other slots'."""
+        self._ports = [listener.getsockname()[1] for listener in child.listeners]
+        self._listen_as(child.snapshot.server.bind)
+        self._acceptors = self._accept_from(child.listeners)
+
+    def _listen_as(self, binds: tuple[Bind, ...]) -> None:
+        """Have each listener speak what its item of `server.bind` says."""
+        spoken = [port for port, bind in zip(self._ports, binds, strict=True) if bind.tls]
+        redirect = RedirectJourney(self, spoken[0] if spoken else HTTPS_PORT)
+        self._spoken = [(bind, redirect if bind.redirect_https else self.journey) for bind in binds]
+        # Our own are the first of them.
+        for row in (self._acceptors[: len(binds)], *self._adopted.values()):
+            for acceptor, (bind, journey) in zip(row, self._spoken, strict=False):
+                acceptor.follow(bind, journey)
+
+    def _accept_from(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
+        """Acceptors for the `listeners` of one slot, which are in the order of `server.bind`."""
+        return [
+            Acceptor(self, listener, bind, journey)
+            for listener, (bind, journey) in zip(listeners, self._spoken, strict=True)
+        ]
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -125,6 +156,7 @@ class Worker:
             connection.retable(tables)
 
     def run(self) -> int:
+        hide_odd_names()
         self.clock.each_tick(self._tick)
         self.clock.start()
         for acceptor in self._acceptors:
@@ -178,14 +210,16 @@ class Worker:
         if not self.tables.shed.cuts:
             return
         banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
-        for connection in [c for c in self.connections if c.peer.key in banned]:
-            if self.tables.shed.turn_away(connection.peer, self._now_us()):
+        for connection in [c for c in self.connections if c.remote.key in banned]:
+            if self.tables.shed.turn_away(connection.remote, self._now_us()):
                 connection.kill("banned")
 
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
-        self.opening.discard(connection)
+        self.opening -= 1
+        if connection.tables is not self.tables:
+            connection.retable(self.tables)  # the config changed while it opened
         self.connections.add(connection)
         if self.tables.connections_per_ip:
             connection.place = self._open.place(connection.peer.key)
@@ -193,6 +227,11 @@ class Worker:
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
             self.loop.call_later(NEXT_REQUEST, connection.close_soon)
+
+    def opening_ended(self) -> None:
+        """What was accepted comes to no connection."""
+        if self.draining and not self.connections and not self.opening:
+            self._drained()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
@@ -217,7 +256,7 @@ class Worker:
 
     def kernel_filters(self) -> bool:
         """Whether the listeners have a filter against banned peers."""
-        return self._bans.filter().state == FILTER_ON
+        return self._bans.filters
 
     @staticmethod
     def _now_us() -> int:
@@ -226,7 +265,7 @@ class Worker:
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`. At the limit the idle ones
         that waited longest make room."""
-        opening = len(self.opening)
+        opening = self.opening
         mine = len(self.connections) + opening
         if mine < self.settings.max_connections // self._control.workers:
             return True
@@ -241,6 +280,12 @@ class Worker:
 
     def ran_out_of_fds(self) -> None:
         self._complain("out of file descriptors: accepting rests")
+
+    def no_proxy_header(self, peer_ip: str, why: str) -> None:
+        """A connection to a listener with the PROXY protocol was closed, as `why` says."""
+        if self.clock.now - self._proxy_said_at > COMPLAIN_EVERY:
+            self._proxy_said_at = self.clock.now
+            self._events("warning", "no PROXY header", peer=peer_ip, reason=why)
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
@@ -266,12 +311,17 @@ class Worker:
         if snapshot.server.access_log != self.settings.access_log:
             self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
+        self._next_tls = yield from self.tls.prepare(snapshot)
         self._next = tables
 
     def commit(self) -> None:
         assert self._next is not None
         tables, self._next = self._next, None
+        if self._next_tls is not None:
+            self.tls.install(self._next_tls)
+            self._next_tls = None
         self._install(tables)
+        self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:
             self._log.close()
             self._log, self._next_log = self._next_log, None
@@ -279,7 +329,7 @@ class Worker:
         gc.freeze()
 
     def abort(self) -> None:
-        self._next = None
+        self._next = self._next_tls = None
         if self._next_log is not None:
             self._next_log.close()
             self._next_log = None
@@ -293,7 +343,7 @@ class Worker:
             for listener in listeners:
                 listener.close()
             return False
-        acceptors = self._adopted[slot] = [Acceptor(self, listener) for listener in listeners]
+        acceptors = self._adopted[slot] = self._accept_from(listeners)
         for acceptor in acceptors:
             acceptor.start()
         self._acceptors += acceptors
@@ -320,10 +370,15 @@ class Worker:
             else:
                 connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
+        self.loop.call_later(NEXT_REQUEST, self._end_silent)
         self._drained_if_empty()
 
+    def _end_silent(self) -> None:
+        for opening in list(self.openings):
+            opening.end_silent()
+
     def _drained_if_empty(self) -> None:
-        # Connections just accepted are opened by tasks of a later turn.
+        # Connections just accepted are opened in a later turn.
         if self.connections or self.opening:
             self.loop.call_later(2 * TICK, self._drained_if_empty)
         else:

@@ -325,7 +325,7 @@ def test_three_workers_judge_as_one_without_bounds_would(
             now += pause
             for _ in range(asked):
                 visitor = known[worker][number]
-                refusal: Refusal | None = sheds[worker](visitor, now, True)
+                refusal: Refusal | None = sheds[worker].judge(visitor, now, True)
                 assert (refusal.reason if refusal else "") == model.judge(visitor, now)
     finally:
         segment.close()

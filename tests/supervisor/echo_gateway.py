@@ -21,6 +21,7 @@ from collections.abc import Iterator
 
 from gwd.config.load import load
 from gwd.config.snapshot import Snapshot
+from gwd.controller import run as run_controller
 from gwd.process.child import CONTROLLER, WORKER, Child
 from gwd.process.control import Control
 from gwd.process.loop import new_loop
@@ -181,10 +182,12 @@ def main() -> int:
     parser.add_argument("--admin")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--phase-time", type=float, default=10.0)
+    parser.add_argument("--controller", action="store_true", help="a real one, not an echo")
     given = parser.parse_args()
     configuration.PHASE_TIME = given.phase_time
     options = Options(given.config, None, given.admin, given.ready_fd)
-    return launch(options, os.environ, entries={WORKER: run, CONTROLLER: run}, loader=load)
+    entries = {WORKER: run, CONTROLLER: run_controller if given.controller else run}
+    return launch(options, os.environ, entries=entries, loader=load)
 
 
 if __name__ == "__main__":
