@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
 LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
+SHORT = 16384
+"""Bytes of an answer that may be left to the kernel to deliver, and to give up."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLIENT_GONE, NO_ANSWER = 499, 444
 """Logged, never sent: the client left before its answer; a banned one gets none (nginx's
@@ -551,14 +553,14 @@ class ClientConnection:
         assert self._transport is not None
         head = self.head
         # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
-        # closed, nothing more comes that could meet a reset.
+        # closed, nothing more comes that could meet a reset. A long answer is watched all the same.
         last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
         self._ahead = b""
         self._body = None
         if self._transport.is_closing():
             self._state = CLOSING
             return
-        if last or self._half_closed:
+        if (last and self.bytes_out <= SHORT) or self._half_closed:
             self._close()
             return
         self._state = LINGER
