@@ -13,10 +13,7 @@ own framing, and not a byte too many came.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import select
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import NEVER, Clock
@@ -24,6 +21,7 @@ from gwd.http.bodies import response_body
 from gwd.http.gate import ResponseReader
 from gwd.http.head import SwitchHead
 from gwd.http.problem import Refusal
+from gwd.linger import reset
 
 if TYPE_CHECKING:
     from gwd.http.bodies import ChunkedBody, LengthBody, UntilCloseBody
@@ -33,16 +31,6 @@ if TYPE_CHECKING:
 
 MAX_INTERIM = 8
 WRITE_HIGH, WRITE_LOW = 65536, 16384
-_RESET = struct.pack("ii", 1, 0)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """End `transport` with an RST, so that a cut body looks cut, and drop what it buffers."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError, ValueError):  # already gone
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
 
 
 class Connection:

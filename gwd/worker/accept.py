@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gwd.clock import TICK
 from gwd.config.snapshot import Bind
+from gwd.linger import set_linger
 from gwd.process.socket_filter import detach
 from gwd.worker.client import ClientConnection
-from gwd.worker.opening import Opening, set_linger
+from gwd.worker.opening import Opening
 
 if TYPE_CHECKING:
     from gwd.worker.journey import Journey

@@ -18,7 +18,7 @@ from gwd.worker.access_log import BATCH
 
 if TYPE_CHECKING:
     from gwd.worker.access_log import AccessLog
-    from gwd.worker.client import ClientConnection
+    from gwd.worker.answering import AnsweringConnection
 
 MOST_FIELD = 2048
 """Characters of a field that a client wrote; the rest is cut off."""
@@ -37,7 +37,7 @@ class Account:
         self._millisecond = 0
         self._opening = ""
 
-    def end(self, client: ClientConnection, status: int, reason: str) -> None:
+    def end(self, client: AnsweringConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
         now = time.monotonic_ns()
         micros = (now - client.started_ns) // 1000
@@ -52,14 +52,14 @@ class Account:
             if len(lines) >= BATCH:
                 self.log.flush()
 
-    def switched(self, client: ClientConnection) -> None:
+    def switched(self, client: AnsweringConnection) -> None:
         """The request of `client` became a tunnel. It is counted here, with the time up to the
         101: a histogram of answers has no room for how long tunnels live."""
         assert client.route is not None
         micros = (time.monotonic_ns() - client.started_ns) // 1000
         self._metrics.record(client.route.metrics_cells, client.status, micros)
 
-    def tunnel_ended(self, client: ClientConnection, reason: str) -> None:
+    def tunnel_ended(self, client: AnsweringConnection, reason: str) -> None:
         """It has ended: its line is written, with all that passed."""
         if self.log.enabled:
             now = time.monotonic_ns()
@@ -77,7 +77,7 @@ class Account:
             '"request_id":"'
         )
 
-    def _line(self, client: ClientConnection, status: int, reason: str, micros: int) -> str:
+    def _line(self, client: AnsweringConnection, status: int, reason: str, micros: int) -> str:
         head, route, pending = client.head or NO_HEAD, client.route, client.pending
         path = head.path
         if len(path) > MOST_FIELD:
@@ -111,7 +111,7 @@ class Account:
 
 
 def _end_line(
-    client: ClientConnection, head: RequestHead, endpoint: str, attempts: int, reason: str
+    client: AnsweringConnection, head: RequestHead, endpoint: str, attempts: int, reason: str
 ) -> str:
     """The part of a line that a connection's requests mostly have in common."""
     route = client.route

@@ -1,8 +1,9 @@
-"""A client's connection: it reads requests, one at a time, and writes their answers.
+"""A client's connection: it reads requests, one at a time, and has each of them answered.
 
 Strategy. This is the thin shell around the values: bytes in, `RequestHead` out to the journey, and
-an answer back. It knows HTTP's rules about the connection (order, framing towards the client,
-keep-alive, 100-continue, half-closed and lingering ends) and no policy. Where it stands:
+an answer back. It knows HTTP's rules about the order of requests (keep-alive, pipelining, bodies,
+half-closed ends) and no policy. It is the uppermost of three floors: `gwd.worker.answering` below
+writes the answers, `gwd.worker.connection` has the flow, the time and the ends. Where it stands:
 
     IDLE ──first byte──> HEAD ──head──> BUSY ──answer and body whole──> IDLE
                           │              │
@@ -24,82 +25,40 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import NEVER, TICK
-from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
+from gwd.http.bodies import request_body
 from gwd.http.gate import RequestReader
-from gwd.http.head import RequestHead, ResponseHead, SwitchHead
-from gwd.http.problem import Manner, Refusal, plain_response, problem_response
-from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection, reset
+from gwd.http.head import RequestHead, SwitchHead
+from gwd.http.problem import Refusal
+from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection
 from gwd.upstream.exchange import Exchange
-from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
+from gwd.worker.answering import AnsweringConnection
+from gwd.worker.connection import BUSY, CLOSING, HEAD, IDLE, LINGER, TUNNEL
 from gwd.worker.intake import Intake
-from gwd.worker.outflow import Outflow, unsent
 from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 
 if TYPE_CHECKING:
     from gwd.policies import Visitor
-    from gwd.worker.fanout import FanOut
     from gwd.worker.journey import Journey
     from gwd.worker.process import Worker
-    from gwd.worker.tables import Route, Tables
+    from gwd.worker.tables import Tables
 
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
-LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
 SHORT = 16384
 """Bytes of an answer that may be left to the kernel to deliver, and to give up."""
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CLIENT_GONE, NO_ANSWER = 499, 444
-"""Logged, never sent: the client left before its answer; a banned one gets none (nginx's
-numbers)."""
 
 
-# Where a connection stands. Plain numbers: members of enums cost too much per request.
-IDLE, HEAD, BUSY, LINGER, CLOSING, TUNNEL = range(6)
-
-
-class ClientConnection:
-    """A Protocol for asyncio's and uvloop's transports, a `Timed` for the clock, and the `Sink` of
-    the exchange that serves its present request."""
+class ClientConnection(AnsweringConnection):
+    """A Protocol for asyncio's and uvloop's transports."""
 
     __slots__ = (
-        "_ahead",
-        "_body",
-        "_chunking",
-        "_discarded",
-        "_half_closed",
-        "_keep_alive",
-        "_outflow",
-        "_paused",
         "_reader",
-        "_rest",
         "_serving",
-        "_state",
-        "_transport",
-        "_worker",
-        "_write_paused",
-        "bytes_in",
-        "bytes_out",
-        "deadline",
-        "due",
-        "head",
-        "idle_since",
         "journey",
-        "log_end",
-        "logged",
-        "peer",
-        "pending",
         "place",
-        "remote",
-        "request_id",
-        "route",
-        "started_ns",
-        "status",
-        "subject",
-        "tables",
         "telling",
         "told",
         "tunnel",
-        "visitor",
     )
 
     # What connections over TLS know better (`gwd.worker.secure`).
@@ -108,62 +67,22 @@ class ClientConnection:
     """The host that the handshake was for."""
     certified = b""
     """The fields that tell upstreams of the client's certificate."""
-    log_part = ""
-    """What stands in its lines of the access log besides."""
 
     def __init__(self, worker: Worker, peer: Visitor, journey: Journey, *, remote: Visitor) -> None:
-        self._worker = worker
-        self._transport: asyncio.Transport | None = None
-        self._state = IDLE
+        super().__init__(worker, peer, remote)
         self._reader = RequestReader(worker.tables.gate)
-        self._rest = b""
-        self._ahead = b""
-        self._body: Intake | None = None
-        self._keep_alive = True
-        self._chunking = False
-        self._discarded = 0
-        self._half_closed = False
         self._serving = False
-        self._paused = False
-        self._write_paused = False
-        self._outflow: Outflow | None = None
-        """The stall, while the client does not take its answer as fast as it comes."""
-        self.deadline = NEVER
-        self.due = NEVER
-        self.idle_since = 0.0
         self.journey = journey
         """Where its requests go: this is decided when it opens."""
-        self.peer = peer
-        """Who speaks HTTP here: at the other end of the connection, or, by the PROXY protocol,
-        behind it."""
-        self.remote = remote
-        """Who is at the other end of the connection. It alone is cut or dropped when banned."""
-        self.visitor = peer
-        """Whom the present request comes from: behind a trusted proxy, its client."""
         self.place = -1
         """Where the connection is counted among its address's."""
-        self.pending: Exchange | FanOut | None = None
-        """What works on the present request, to be told when the client leaves."""
-        self.head: RequestHead | None = None
-        self.tables: Tables = worker.tables
-        self.route: Route | None = None
         self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
         self.tunnel: Tunnel | None = None
         """What has the transport now, if the client was upgraded."""
-        self.logged: object = None
-        self.log_end = ""
-        """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
-        self.request_id = ""
-        self.subject = ""
-        self.started_ns = 0
-        self.status = 0
-        """The status sent, 0 as long as none was."""
-        self.bytes_in = 0
-        self.bytes_out = 0
 
-    # what the transport tells it: the beginning and the end
+    # what the transport tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -197,26 +116,58 @@ class ClientConnection:
         listen any more, and nothing but the next event would tell (browsers, EventSource)."""
         return isinstance(self.pending, Exchange) and self.pending.streams_events()
 
-    # reading
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._worker.budget.suspects.add(self)
+        self._hold_answer()
+        if self._state == IDLE:
+            self._pause()  # it was told late: what it sends next waits for what it has not taken
 
-    def data_received(self, data: bytes) -> None:
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._state == CLOSING:
+            return  # the last of the answer is watched to its end
+        self._outflow = None
+        if self._state == BUSY:
+            self._watch()
+            if isinstance(self.pending, Exchange):
+                self.pending.resume_answer()
+        elif self._state == IDLE:
+            self._arm(self._worker.settings.idle_timeout)
+            self._go_on()
+        elif self._state == LINGER:
+            self._arm_linger()
+
+    def expired(self) -> None:
+        """What was waited for did not come: which it was, the state says."""
         state = self._state
-        if state < BUSY:
-            self._serve(data)
+        if self._outflow is not None:
+            reason = self._look_at_reader(self._outflow)
+            if reason:
+                self.kill(reason)
         elif state == BUSY:
             if self._body is not None:
+                self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
+        elif state == HEAD:
+            self._begin(None, b"")
+            self._worker.journey.malformed(
+                self, Refusal(408, "head_timeout", "The head did not come in time.")
+            )
+        elif state in (IDLE, LINGER):
+            self._leave()
+        else:
+            self._abort()
+
+    # requests, in their order
+
+    def data_received(self, data: bytes) -> None:
+        """Take requests off `data` until one of them has to be waited for."""
+        if self._state >= BUSY:
+            if self._state == BUSY and self._body is not None:
                 self._receive(data)
             else:
-                self._ahead += data
-                self._pause()
-                self._worker.budget.suspects.add(self)
-        elif state == LINGER:
-            self._discarded += len(data)
-            if self._discarded > LINGER_BYTES:
-                self._close() if self._outflow is None else self._abort()
-
-    def _serve(self, data: bytes) -> None:
-        """Take requests off `data` until one of them has to be waited for."""
+                self._read_ahead(data)
+            return
         reader = self._reader
         self._serving = True
         turn = TURN
@@ -255,18 +206,6 @@ class ClientConnection:
                 break
         self._serving = False
 
-    def _break_down(self) -> None:
-        """The gateway itself failed: this request is answered 500, and the worker lives."""
-        self._worker.fault(self.request_id)
-        if self.pending is not None:
-            self.pending.abandon()
-        if self.status:
-            self._abort()
-        else:
-            self._body = None
-            self._keep_alive = False
-            self.refuse(Refusal(500, "internal_error", "The gateway failed. The id names the log."))
-
     def _begin(self, head: RequestHead | None, rest: bytes) -> None:
         worker = self._worker
         self._state = BUSY
@@ -286,13 +225,53 @@ class ClientConnection:
         self.bytes_in = 0
         self.bytes_out = 0
 
+    def _finish(self) -> None:
+        """The answer is written. Go on with the next request, or end the connection."""
+        if self._state != BUSY:
+            return
+        self.pending = None
+        if not self._keep_alive or (self._half_closed and not self._ahead):
+            head = self.head
+            # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
+            # closed, nothing more comes that could meet a reset. A long answer is watched all the
+            # same.
+            last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
+            self._end_politely(last=last and self.bytes_out <= SHORT)
+            return
+        worker = self._worker
+        clock = worker.clock
+        self._state = IDLE
+        self.head = None
+        self.idle_since = clock.now
+        if self._write_paused:
+            self._watch()
+            self._pause()
+            return
+        self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
+        if deadline < self.due:
+            clock.put(self)
+        if not self._serving:
+            if self._ahead:
+                self._go_on()
+            elif self._paused:
+                self._resume()
+
+    def _read_ahead(self, data: bytes) -> None:
+        """Keep what comes before its turn, or drop it after the last answer."""
+        if self._state == BUSY:
+            self._ahead += data
+            self._pause()
+            self._worker.budget.suspects.add(self)
+        elif self._state == LINGER:
+            self._discard(data)
+
     def _go_on(self) -> None:
         """Serve what waits in `_ahead`, if it is its turn."""
         if self._state != IDLE or self._write_paused or self._serving:
             return
         data, self._ahead = self._ahead, b""
         if data:
-            self._serve(data)
+            self.data_received(data)
         # Not before: a client that sends faster than it is served would be read ahead ever more.
         full = self._write_paused or (self._body is not None and self._body.paused)
         if not self._ahead and not full:
@@ -349,87 +328,7 @@ class ClientConnection:
         if isinstance(exchange, Exchange) and (payload or body.done):
             exchange.send_body(payload, body.done)
 
-    def _give_up(self, refusal: Refusal) -> None:
-        """The request's body failed: its exchange ends; the client learns why, if it still can."""
-        if self.pending is not None:
-            self.pending.abandon()
-        self._body = None
-        self._keep_alive = False
-        if self.status:
-            self._account(CLIENT_GONE, refusal.reason)
-            self._abort()
-        else:
-            self.refuse(refusal)
-
-    def pause_body(self) -> None:
-        body = self._body
-        if body is not None and not body.paused:
-            body.pause(self._worker.clock.now)
-            self._watch()
-            self._pause()
-
-    def resume_body(self) -> None:
-        body = self._body
-        if body is not None and body.paused:
-            body.resume(self._worker.clock.now)
-            self._watch()
-            self._resume()
-
-    def body_wanted(self) -> None:
-        head, body = self.head, self._body
-        assert head is not None
-        if body is None:
-            return
-        if head.expect_continue and not self.bytes_in and not self.status:
-            self._write(CONTINUE)
-            body.begin(self._worker.clock.now)
-            self._arm(self._worker.settings.body_timeout)
-        self.resume_body()
-
-    # the answer
-
-    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
-        """The upstream's answer: its head and the first part of its body."""
-        request = self.head
-        assert request is not None
-        self.status = head.status
-        self.bytes_out = size = len(data)
-        if self._body is not None:
-            self._keep_alive = False  # an early answer: the rest of the body is not waited for
-        if last and head.content_length == size and not head.bodyless:
-            opening = head.opening or memorise(head)
-        else:
-            framing = frame(request, head, size, last)
-            if framing is None:
-                self._keep_alive = False  # the body's end is the connection's
-            self._chunking = is_chunked(framing)
-            if self._chunking and data:
-                data = encode_chunk(data)
-            opening = open_head(head, framing)
-        keep, minor = self._keep_alive, request.minor
-        end = END if keep and minor else ending(minor, keep)
-        if self._state != CLOSING:
-            assert self._transport is not None
-            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
-        if last:
-            self._worker.account.end(self, head.status, "")
-            self._finish()
-        elif self._write_paused:
-            self._hold_answer()
-
-    def answer_data(self, data: bytes, last: bool) -> None:
-        self.bytes_out += len(data)
-        if self._chunking:
-            wire = encode_chunk(data) if data else b""
-            if last:
-                wire += LAST_CHUNK
-        else:
-            wire = data
-        if wire:
-            self._write(wire)
-        if last:
-            self._account(self.status, "")
-            self._finish()
+    # a request that becomes a tunnel
 
     def switched(self, head: SwitchHead, rest: bytes, connection: Connection) -> None:
         """The upstream has switched to WebSocket, and so do we: frames pass from here on.
@@ -457,164 +356,7 @@ class ClientConnection:
         if self._half_closed:
             self.tunnel.ended(self.tunnel.client)
 
-    def failed(self, refusal: Refusal) -> None:
-        self.refuse(refusal)
-
-    def cut(self, refusal: Refusal) -> None:
-        self._account(self.status, refusal.reason)
-        self._abort()
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer with a problem of the gateway's own."""
-        if refusal.close:
-            self._keep_alive = False
-        wire = problem_response(refusal, self.request_id, **self._manner())
-        self._reply(refusal.status, wire, refusal.reason)
-
-    def respond(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
-        """Answer with a whole response of the gateway's own."""
-        wire = plain_response(status, headers, body, self.request_id, **self._manner())
-        self._reply(status, wire, "")
-
-    def _manner(self) -> Manner:
-        """How an answer of the gateway's own is put. What is left of the request's body is not
-        read on: either it is all here, or the connection closes."""
-        head = self.head
-        if self._keep_alive and (head is None or not self._body_is_here(head)):
-            self._keep_alive = False
-        return {
-            "minor": 1 if head is None else head.minor,
-            "head_only": head is not None and head.method == "HEAD",
-            "close": not self._keep_alive,
-        }
-
-    def _reply(self, status: int, wire: bytes, reason: str) -> None:
-        self.status = status
-        self._write(wire)
-        self.bytes_out = len(wire)
-        self._account(status, reason)
-        self._finish()
-
-    def _body_is_here(self, head: RequestHead) -> bool:
-        if self._body is not None:
-            return False
-        if not head.has_body:
-            return True
-        rest = self._rest
-        if not rest:
-            # Either `open_body` took it whole, or nothing of it has come.
-            return self.bytes_in > 0 or head.content_length == 0
-        try:
-            body = request_body(head, LINGER_BYTES)
-            if body is None:
-                return False
-            body.feed(rest)
-        except Refusal:
-            return False
-        if body.done:
-            self._ahead, self._rest = body.rest, b""
-        return body.done
-
-    def _write(self, wire: bytes) -> None:
-        if self._state != CLOSING:
-            assert self._transport is not None
-            self._transport.write(wire)
-
-    def _finish(self) -> None:
-        """The answer is written. Go on with the next request, or end the connection."""
-        if self._state != BUSY:
-            return
-        self.pending = None
-        if not self._keep_alive or (self._half_closed and not self._ahead):
-            self._end_politely()
-            return
-        worker = self._worker
-        clock = worker.clock
-        self._state = IDLE
-        self.head = None
-        self.idle_since = clock.now
-        if self._write_paused:
-            self._watch()
-            self._pause()
-            return
-        self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
-        if deadline < self.due:
-            clock.put(self)
-        if not self._serving:
-            if self._ahead:
-                self._go_on()
-            elif self._paused:
-                self._resume()
-
-    # ending
-
-    def _end_politely(self) -> None:
-        """Close so that the client reads the answer: half-close, discard a while, close."""
-        assert self._transport is not None
-        head = self.head
-        # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
-        # closed, nothing more comes that could meet a reset. A long answer is watched all the same.
-        last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
-        self._ahead = b""
-        self._body = None
-        if self._transport.is_closing():
-            self._state = CLOSING
-            return
-        if (last and self.bytes_out <= SHORT) or self._half_closed:
-            self._close()
-            return
-        self._state = LINGER
-        self._discarded = 0
-        self._arm_linger()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._resume()
-
-    def _close(self) -> None:
-        """Close; what is written still goes out, for at most `write_timeout`."""
-        transport = self._transport
-        assert transport is not None
-        self._state = CLOSING
-        self._ahead = self._rest = b""
-        if self._outflow is None and transport.get_write_buffer_size():
-            self._outflow = Outflow(self._worker.clock.now, unsent(transport))
-        transport.close()
-        self._watch()
-
-    def _abort(self) -> None:
-        assert self._transport is not None
-        self._state = CLOSING
-        self._ahead = self._rest = b""
-        reset(self._transport)
-
-    def _abandon(self, reason: str) -> None:
-        if self.pending is not None:
-            self.pending.abandon()
-        self._account(CLIENT_GONE, reason)
-        self.pending = None
-
-    @property
-    def was_opened(self) -> bool:
-        """Whether the event loop has told of it."""
-        return self._transport is not None
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request has begun since the last was answered."""
-        return self._state == IDLE and not self._ahead
-
-    @property
-    def spare(self) -> bool:
-        """Whether it is a keep-alive connection between two requests: it may make room for others.
-        One whose first request is still to come is no less welcome than they are."""
-        return self.status != 0 and self.idle and self._outflow is None
-
-    def dawdles(self, now: float, patience: float) -> bool:
-        """Whether for `patience` seconds it has owed us the rest of a head, or all of its first."""
-        if self._state == IDLE and (self.status or self._ahead):
-            return False
-        due = self._worker.settings.head_timeout - (self.deadline - TICK - now)
-        return self._state < BUSY and self._outflow is None and due > patience
+    # what the worker tells it
 
     def make_room(self) -> None:
         """End it, because others wait for its place: it has no request under way."""
@@ -623,13 +365,6 @@ class ClientConnection:
             self.expired()
         elif self._state == IDLE:
             self._close()
-
-    def close_if_idle(self) -> bool:
-        """Close it if no request has begun. Returns whether it was so."""
-        if self.idle:
-            self._close()
-            return True
-        return False
 
     def close_soon(self) -> None:
         """The worker drains: the present request is the last."""
@@ -645,11 +380,6 @@ class ClientConnection:
             return
         if self._state == BUSY:
             self._abandon(reason)
-        self._abort()
-
-    def turn_away(self) -> None:
-        """The present request comes from a banned peer: no answer, and the connection is gone."""
-        self._account(NO_ANSWER, "banned")
         self._abort()
 
     def retable(self, tables: Tables) -> None:
@@ -672,124 +402,3 @@ class ClientConnection:
         if self._transport is not None:
             size += self._transport.get_write_buffer_size()
         return size
-
-    # flow
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-        self._worker.budget.suspects.add(self)
-        self._hold_answer()
-        if self._state == IDLE:
-            self._pause()  # it was told late: what it sends next waits for what it has not taken
-
-    def _hold_answer(self) -> None:
-        if self._outflow is None:
-            assert self._transport is not None
-            self._outflow = Outflow(self._worker.clock.now, unsent(self._transport))
-        self._watch()
-        if isinstance(self.pending, Exchange):
-            self.pending.pause_answer()
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        if self._state == CLOSING:
-            return  # the last of the answer is watched to its end
-        self._outflow = None
-        if self._state == BUSY:
-            self._watch()
-            if isinstance(self.pending, Exchange):
-                self.pending.resume_answer()
-        elif self._state == IDLE:
-            self._arm(self._worker.settings.idle_timeout)
-            self._go_on()
-        elif self._state == LINGER:
-            self._arm_linger()
-
-    def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            assert self._transport is not None
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            assert self._transport is not None
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-
-    # time
-
-    def _arm(self, seconds: float) -> None:
-        clock = self._worker.clock
-        clock.arm(self, clock.now + seconds + TICK)
-
-    def _arm_linger(self) -> None:
-        if self._outflow is None:
-            self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
-        else:
-            self._watch()
-
-    def _watch(self) -> None:
-        """Arm for what we wait for of the client, in the middle of something: that it takes its
-        answer, then that its body comes."""
-        now, settings = self._worker.clock.now, self._worker.settings
-        if self._outflow is not None:
-            deadline = self._outflow.look_at(now, settings.write_timeout) + TICK
-        elif self._state == CLOSING:
-            deadline = now + settings.write_timeout + TICK
-        elif self._body is not None and not self._body.paused:
-            deadline = now + settings.body_timeout + TICK
-        else:
-            deadline = NEVER
-        self._worker.clock.arm(self, deadline)
-
-    def _leave(self) -> None:
-        """Close, but not before what was written is taken: whom we left, the kernel goes on serving
-        for as long as it takes a byte now and then."""
-        transport = self._transport
-        assert transport is not None
-        left = unsent(transport)
-        if not left:
-            self._close()
-            return
-        self._outflow = Outflow(self._worker.clock.now, left)
-        if self._state == IDLE:
-            self._end_politely()
-        else:
-            self._watch()
-
-    def _look_at_reader(self, outflow: Outflow) -> None:
-        assert self._transport is not None
-        now, settings = self._worker.clock.now, self._worker.settings
-        left = unsent(self._transport)
-        outflow.look(now, left)
-        if self._state == LINGER and not left:
-            self._close()
-        elif outflow.stands(now, settings.write_timeout):
-            self.kill("write_timeout")
-        elif outflow.too_slow(now, settings.min_write_rate):
-            self.kill("write_too_slow")
-        else:
-            self._watch()
-
-    def expired(self) -> None:
-        """What was waited for did not come: which it was, the state says."""
-        state = self._state
-        if self._outflow is not None:
-            self._look_at_reader(self._outflow)
-        elif state == BUSY:
-            if self._body is not None:
-                self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
-        elif state == HEAD:
-            self._begin(None, b"")
-            self._worker.journey.malformed(
-                self, Refusal(408, "head_timeout", "The head did not come in time.")
-            )
-        elif state in (IDLE, LINGER):
-            self._leave()
-        else:
-            self._abort()
-
-    def _account(self, status: int, reason: str) -> None:
-        self._worker.account.end(self, status, reason)

@@ -24,13 +24,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from gwd.clock import NEVER
 from gwd.http.proxy_protocol import MOST_V2, NotProxy, read_proxy_header
+from gwd.linger import set_linger
 from gwd.worker.client import ClientConnection
 from gwd.worker.secure import SHUTDOWN_SECONDS, SecureConnection
 
@@ -333,11 +333,3 @@ class Opening:
         if self._watching:
             self._watching = False
             self.worker.loop.remove_reader(self._sock.fileno())
-
-
-ABORT, IN_ORDER = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-
-
-def set_linger(sock: socket.SocketType, *, reset: bool) -> None:
-    """Whether closing `sock` sends a reset and forgets it, or ends it in order."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT if reset else IN_ORDER)

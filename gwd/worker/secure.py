@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, cast
 from gwd.http.head import ResponseHead
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
-from gwd.worker.client import BUSY, CLOSING, ClientConnection
+from gwd.worker.client import ClientConnection
+from gwd.worker.connection import BUSY, CLOSING
 
 if TYPE_CHECKING:
     from gwd.worker.opening import Opening
@@ -116,7 +117,7 @@ class SecureConnection(ClientConnection):
         self._close()
         return False
 
-    def _end_politely(self) -> None:
+    def _end_politely(self, *, last: bool) -> None:
         assert self._transport is not None
         self._ahead = b""
         self._body = None

@@ -30,7 +30,7 @@ from gwd.http.fields import GatePolicy
 from gwd.http.head import SwitchHead
 from gwd.http.websocket import SWITCH_LINES
 from gwd.http.websocket_frames import GOING_AWAY, FrameTracker, close_frame
-from gwd.upstream.connection import reset
+from gwd.linger import reset
 
 if TYPE_CHECKING:
     from gwd.upstream.connection import Connection

@@ -16,7 +16,7 @@ from fuzz.mutations import mutate, pieces
 from fuzz.seeds import OWN_REQUESTS, public
 from fuzz.upstream import token
 
-from gwd.upstream.connection import reset
+from gwd.linger import reset
 
 SILENCE = 0.06
 """Seconds without a byte after which a hostile client has heard enough, if it was answered."""

@@ -21,7 +21,7 @@ from fuzz.mutations import mutate, pieces
 from fuzz.seeds import RESPONSES
 from rig.upstream import end_of_message
 
-from gwd.upstream.connection import reset
+from gwd.linger import reset
 
 TOKEN_SIZE = 20
 
