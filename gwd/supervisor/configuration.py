@@ -12,9 +12,7 @@ Certificates that change in their files come in by the same rollout, but without
 offered then is the config in force with other certificates (`renew_certificates`). Only the log
 hears of it, as nobody has asked for it.
 
-Rows of the segment (endpoints, routes) that the new config needs are added before anybody
-prepares. Those that only the old one had stay until the next reload: requests that began on the
-old tables still count on them.
+What the new config asks of the segment (compatible.py) is there before anybody prepares.
 """
 
 from __future__ import annotations
@@ -27,13 +25,11 @@ from typing import Any
 from gwd.config.snapshot import Snapshot
 from gwd.process.events import Log
 from gwd.segment.board import Board
-from gwd.segment.endpoints import EndpointTable
 from gwd.segment.memory import Segment
-from gwd.segment.metrics import RouteMetrics
 from gwd.supervisor.children import ChildProcess, Children
-from gwd.supervisor.cores import usable_cores
+from gwd.supervisor.compatible import Rows, unchangeable, worker_count
 from gwd.supervisor.listeners import BindError
-from gwd.supervisor.loading import Loader, Loading, Outcome, renewed_checked
+from gwd.supervisor.loading import Loader, Loading, renewed_checked
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.rollout import Phase, Rollout
 from gwd.supervisor.slots import Slots
@@ -72,8 +68,7 @@ class Configuration:
         self._path = path
         self._workers_option = workers_option
         self._environ = environ
-        self._endpoints = EndpointTable(segment)
-        self._metrics = RouteMetrics(segment)
+        self._rows = Rows(segment, snapshot)
         self._poller = poller
         self._notifier = notifier
         self._log = log
@@ -94,8 +89,6 @@ class Configuration:
         self._next_tls: Prepared | None = None
         self._next_workers = self.workers
         self._deadline = float("inf")
-        self._endpoints.assign(endpoint_names(snapshot))
-        self._metrics.assign(route_names(snapshot))
         self.board.loaded(self.generation, snapshot.digest)
 
     def begin(self, children: Children, slots: Slots, publish: Callable[[], None]) -> None:
@@ -244,13 +237,13 @@ class Configuration:
             self._next_request()
             return
         errors = (
-            self._unchangeable(outcome)
+            unchangeable(self.snapshot, outcome.snapshot)
             or self._prepare_tls(outcome.snapshot)
-            or self._make_rows(outcome.snapshot)
+            or self._rows.make(self.snapshot, outcome.snapshot)
         )
         if errors:
             os.close(outcome.snapshot_fd)
-            self._refuse(tuple(errors))
+            self._refuse(tuple(f"{self._path}: {error}" for error in errors))
             return
         self._next, self._next_fd = outcome.snapshot, outcome.snapshot_fd
         self._next_workers = self._workers_for(outcome.snapshot)
@@ -258,25 +251,12 @@ class Configuration:
         self._rollout = Rollout(child.pid for child in self._children.seated())
         self._advance()
 
-    def _unchangeable(self, outcome: Outcome) -> list[str]:
-        """What the new config wants that only a restart can do."""
-        old, new = self.snapshot, outcome.snapshot
-        assert new is not None
-        errors = []
-        if _addresses(new) != _addresses(old):
-            errors.append("server.bind has changed, which needs a restart")
-        if new.segment != old.segment:
-            errors.append("[segment] has changed, which needs a restart")
-        if new.admin_bind != old.admin_bind:
-            errors.append("admin.bind has changed, which needs a restart")
-        return [f"{self._path}: {error}" for error in errors]
-
     def _prepare_tls(self, new: Snapshot) -> list[str]:
         """Have the contexts that later children are forked with; errors if OpenSSL refuses."""
         try:
             self._next_tls = self.tls.prepare_at_once(new)
         except BadCertificate as error:
-            return [f"{self._path}: server.tls: OpenSSL does not take it: {error}"]
+            return [f"server.tls: OpenSSL does not take it: {error}"]
         return []
 
     def _workers_for(self, snapshot: Snapshot) -> int:
@@ -284,25 +264,6 @@ class Configuration:
         if self._workers_option or snapshot.server.workers == self.snapshot.server.workers:
             return self.workers
         return worker_count(None, snapshot)
-
-    def _make_rows(self, new: Snapshot) -> list[str]:
-        """Have rows for the old and the new names; errors if the segment is too small for both."""
-        sizes = self.snapshot.segment
-        endpoints = dict.fromkeys([*endpoint_names(self.snapshot), *endpoint_names(new)])
-        routes = dict.fromkeys([*route_names(self.snapshot), *route_names(new)])
-        errors = [
-            f"{self._path}: old and new config together have {count} {what}, above "
-            f"segment.{key} ({room}), which needs a restart"
-            for count, what, key, room in (
-                (len(endpoints), "endpoints", "max_endpoints", sizes.max_endpoints),
-                (len(routes), "routes", "max_routes", sizes.max_routes),
-            )
-            if count > room
-        ]
-        if not errors:
-            self._endpoints.assign(endpoints)
-            self._metrics.assign(routes)
-        return errors
 
     def _ask_to_prepare(self, child: ChildProcess) -> None:
         message = {"op": "prepare", "generation": self._offered}
@@ -406,28 +367,3 @@ class Configuration:
             self.request()
         elif self._renewal_wanted:
             self.renew_certificates(self.generation)
-
-
-def _addresses(snapshot: Snapshot) -> list[tuple[str, int]]:
-    return [(bind.host, bind.port) for bind in snapshot.server.bind]
-
-
-def worker_count(option: int | None, snapshot: Snapshot) -> int:
-    """How many workers there are to be: --workers, else the config's, else the usable cores."""
-    automatic = min(usable_cores(), snapshot.segment.max_workers)
-    return option or snapshot.server.workers or automatic
-
-
-def endpoint_names(snapshot: Snapshot) -> list[bytes]:
-    """The names of all endpoints as the segment knows them: upstream, NUL, address."""
-    names = (
-        f"{upstream.name}\0{endpoint.address}".encode()
-        for upstream in snapshot.upstreams
-        for endpoint in upstream.endpoints
-    )
-    return list(dict.fromkeys(names))
-
-
-def route_names(snapshot: Snapshot) -> list[bytes]:
-    """The names of all routes as the segment knows them."""
-    return list(dict.fromkeys(route.name.encode() for route in snapshot.routes))

@@ -22,7 +22,8 @@ from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import CONTROLLER as CONTROLLER_CODE
 from gwd.segment.processes import WORKER as WORKER_CODE
 from gwd.supervisor.children import Entry
-from gwd.supervisor.configuration import Configuration, worker_count
+from gwd.supervisor.compatible import worker_count
+from gwd.supervisor.configuration import Configuration
 from gwd.supervisor.listeners import BindError, Listeners
 from gwd.supervisor.loading import Loader, Loading
 from gwd.supervisor.pidfile import AlreadyRunning, PidFile, path_for_daemon

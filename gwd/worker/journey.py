@@ -130,30 +130,30 @@ class Journey:
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
         client.request_id = self._identity.next()
-        visitor = client.visitor = client.peer
-        first = visitor.refusal
-        if first is None:
-            shed = client.tables.shed
-            first = shed.judge(visitor, client.started_ns // 1000, visitor is client.remote)
-        self._turn_away(client, first or refusal)
+        if self._admits(client, client.peer):
+            client.refuse(refusal)
 
     def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
         """What comes before any route: for journeys that end before one. Whether it goes on."""
-        tables = client.tables
         client.request_id = self._identity.next()
         visitor = client.peer
         if visitor.trusted:
-            visitor = self._believe(client, head, tables)
+            visitor = self._believe(client, head, client.tables)
+        return self._admits(client, visitor)
+
+    # shed
+
+    def _admits(self, client: ClientConnection, visitor: Visitor) -> bool:
+        """Whether the request of `visitor` goes on; else it has ended. `begin` has these steps
+        among its own, where each call counts."""
         client.visitor = visitor
         refusal = visitor.refusal
         if refusal is None:
             is_peer = visitor is client.remote
-            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
+            refusal = client.tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
         if refusal is not None:
             self._turn_away(client, refusal)
         return refusal is None
-
-    # shed
 
     def _believe(self, client: ClientConnection, head: RequestHead, tables: Tables) -> Visitor:
         """Let a trusted proxy say who asks, and by which id."""
