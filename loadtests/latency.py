@@ -19,7 +19,7 @@ import math
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from loadtests.compare.work import WORKS
 DIRECT = "direct"
 PROXIES = ("gwd", "nginx", "envoy")
 WARM = 20
-"""Requests at the start of a stretch that do not count."""
+"""Requests, messages or events at the start of a stretch that do not count."""
 _REQUEST = (
     b"GET /items/%d HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: latency\r\n"
     b"Accept: application/json\r\n\r\n"
@@ -82,20 +82,22 @@ def whole(data: bytes) -> bool:
 
 def stretch(client: Client, count: int, per_second: float) -> list[float]:
     """`count` latencies, at `per_second`. Who is late goes on from now: nothing is caught up."""
-    found = []
+    took = [client.ask(number) for number in paced(WARM + count, per_second)]
+    return took[WARM:]
+
+
+def paced(count: int, per_second: float) -> Iterator[int]:
+    """The numbers below `count`, each when it is its time. Whoever is late goes on from now."""
     gc.collect()
     due = time.perf_counter()
-    for number in range(WARM + count):
+    for number in range(count):
         pause = due - time.perf_counter()
         if pause > 0:
             time.sleep(pause)
         else:
             due -= pause
-        took = client.ask(number)
-        if number >= WARM:
-            found.append(took)
+        yield number
         due += 1 / per_second
-    return found
 
 
 def percentile(values: Sequence[float], which: float) -> float:

@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.limits.flooders import RESET, Address
+from gwd.linger import set_linger
+from loadtests.limits.flooders import Address
 from loadtests.limits.paced import client_socket
 
 AGAIN = 0.1
@@ -101,7 +102,7 @@ class Loiterers:
     def _open(self, one: _One) -> None:
         crowd = self._crowd
         sock = client_socket(crowd.sources[one.number % len(crowd.sources)])
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        set_linger(sock, reset=True)
         if crowd.reads is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         sock.connect_ex(self._address)

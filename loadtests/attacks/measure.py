@@ -20,7 +20,7 @@ import psutil  # type: ignore[import-untyped]
 
 from loadtests.compare.running import free_port
 from loadtests.limits.beside import Beside
-from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.neighbour import ASKS, NEIGHBOUR
 from loadtests.limits.paced import Told, pace
 from loadtests.tls import certificates
@@ -157,7 +157,7 @@ def measure(attack: Attack, room: Path, service: int, seconds: float) -> Outcome
         certificate, key = room.with_suffix(".pem"), room.with_suffix(".key")
         certificates.write(certificate, key)
         config += f'[server.tls]\ncert = "{certificate}"\nkey = "{key}"\n'
-    with gateway(
+    with Gateway(
         room,
         config,
         workers=1,

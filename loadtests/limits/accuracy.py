@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.limits.beside import Beside, may_have_network, own_network
-from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.paced import Told, pace
 from loadtests.limits.report import Show
 
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def measure(room: Path, seconds: float, trouble: str, *, ipv6: bool = False) -> Outcome:
-    with gateway(room, CONFIG, workers=4, faces_all=ipv6) as running:
+    with Gateway(room, CONFIG, workers=4, faces_all=ipv6) as running:
         if ipv6:
             address = ("2001:db8:ffff::1", running.port)
             offenders = [f"2001:db8:0:1::{n + 1:x}" for n in range(CONNECTIONS)]

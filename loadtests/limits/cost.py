@@ -15,7 +15,7 @@ from pathlib import Path
 
 from loadtests.compare.running import Running, program
 from loadtests.limits import crowd, decisions, peers, wrk
-from loadtests.limits.gateway import gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.report import Show
 
 TABLE = 1 << 20
@@ -93,7 +93,7 @@ def _start(stack: ExitStack, room: Path, table: Show, tracked: int) -> list[Subj
 
     def add_gateway(name: str, place: str, config: str, server: str = "") -> None:
         running = stack.enter_context(
-            gateway(room / place, config, workers=1, server=server, routes=routes)
+            Gateway(room / place, config, workers=1, server=server, routes=routes)
         )
 
         def memory() -> float:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import errno
 import selectors
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Sequence
 
+from gwd.linger import set_linger
 from loadtests.limits.paced import body_length, client_socket
 
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: close with RST, at once."""
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: gw.test\r\n\r\n"
 PIPELINED = 16
 """Requests sent at once on a connection, which is as many as gwd serves in one turn."""
@@ -143,7 +141,7 @@ def connect(
     while now < until or begun:
         while now < until and len(begun) < at_once:
             made = client_socket(sources[number % len(sources)])
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            set_linger(made, reset=True)
             number += 1
             made.connect_ex(address)
             begun[made] = now
@@ -199,7 +197,7 @@ def syns(address: Address, sources: Sequence[str], seconds: float) -> Counter[st
     while time.monotonic() < until:
         for _ in range(LOOK):
             made = client_socket(sources[number % len(sources)])
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            set_linger(made, reset=True)
             made.connect_ex(address)
             made.close()
             number += 1

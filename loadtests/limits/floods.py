@@ -18,7 +18,7 @@ from gwd.segment.bans import RATE, Bans
 from gwd.segment.processes import BANNED, BANS_MADE, COARSE, EVICTED, LIMITED, UNCOUNTED
 from loadtests.limits import flooders, wrk
 from loadtests.limits.beside import Beside
-from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.neighbour import ASKS, NEIGHBOUR, lost, told
 from loadtests.limits.paced import Told, pace
 from loadtests.limits.report import Show
@@ -129,7 +129,7 @@ class Outcome:
 
 
 def measure(flood: Flood, room: Path, scale: Scale) -> Outcome:
-    with gateway(room, _config(flood.action), server=flood.server) as running:
+    with Gateway(room, _config(flood.action), server=flood.server) as running:
         address = ("127.0.0.1", running.port)
         _ban(running, flood.banned)
         before = _neighbour(address, scale.before)

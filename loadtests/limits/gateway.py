@@ -29,10 +29,12 @@ respond = { body = "hello" }
 
 
 class Gateway:
-    """A running gateway with the tables `config`; its route answers by itself unless `routes` are
-    others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`. Its
-    processes may have so many `descriptors` each, if that is said. `also` is another item of
-    `server.bind`."""
+    """A running gateway with the tables `config`, which ends with its block.
+
+    Its route answers by itself unless `routes` are others. It listens on a port of its own at
+    127.0.0.1, or everywhere if it `faces_all`. Its processes may have so many `descriptors` each,
+    if that is said. `also` is another item of `server.bind`.
+    """
 
     def __init__(
         self,
@@ -125,6 +127,12 @@ class Gateway:
         finally:
             segment.close()
 
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         self.daemon.close()
         self.running.stop()
@@ -140,32 +148,3 @@ def _find(admin: str) -> Daemon:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-@contextmanager
-def gateway(
-    room: Path,
-    config: str,
-    *,
-    workers: int = 2,
-    server: str = "",
-    routes: str = ANSWER,
-    faces_all: bool = False,
-    descriptors: int = 0,
-    also: str = "",
-) -> Iterator[Gateway]:
-    """A `Gateway` that ends with the block."""
-    running = Gateway(
-        room,
-        config,
-        workers=workers,
-        server=server,
-        routes=routes,
-        faces_all=faces_all,
-        descriptors=descriptors,
-        also=also,
-    )
-    try:
-        yield running
-    finally:
-        running.stop()

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loadtests.compare.proxies import haproxy, nginx
 from loadtests.compare.running import Running, free_port
 
 _NGINX = """
-worker_processes 1; daemon off; pid {room}/pid; error_log {room}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  client_body_temp_path {room}/1; proxy_temp_path {room}/2; fastcgi_temp_path {room}/3;
-  uwsgi_temp_path {room}/4; scgi_temp_path {room}/5; keepalive_requests 100000000;
   {http}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
@@ -24,20 +20,10 @@ _PASS = """
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto http; proxy_set_header X-Request-Id $request_id;
 """
-_HAPROXY = """
-global
-  nbthread 1
-  maxconn 4000
-  log stdout format raw local0 info
-defaults
-  mode http
-  log global
-  option httplog
-  option forwardfor
-  http-reuse always
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
+_HAPROXY = (
+    haproxy.HEAD
+    + haproxy.FORWARDS
+    + """\
 frontend front
   bind 127.0.0.1:{port}
 {limit}
@@ -48,6 +34,7 @@ frontend front
 backend service
   server one 127.0.0.1:{upstream} pool-max-conn 256
 """
+)
 _STICK = """
   stick-table type ip size 1m expire 60s store http_req_rate(1s)
   http-request track-sc0 src
@@ -77,8 +64,8 @@ def _start_nginx(room: Path, http: str, location: str) -> Running:
     room.chmod(0o755)
     port = free_port()
     path = room / "nginx.conf"
-    path.write_text(_NGINX.format(room=room, port=port, http=http, location=location))
-    return Running(room, ["nginx", "-p", str(room), "-c", str(path)], port)
+    path.write_text(nginx.head(room) + _NGINX.format(port=port, http=http, location=location))
+    return Running(room, nginx.command(room), port)
 
 
 def start_haproxy(room: Path, upstream: int, *, limit: bool) -> Running:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.report import Show
 from loadtests.scale.axes import Axis, Subject
 from loadtests.scale.tracked import fill
@@ -32,7 +32,7 @@ def show(axis: Axis, workers: int, service: int, seconds: float, rounds: int, ro
         for size in axis.sizes:
             subject = axis.subject(size, service)
             running = stack.enter_context(
-                gateway(
+                Gateway(
                     room / f"{axis.name}-{workers}-{size}",
                     subject.config,
                     workers=workers,

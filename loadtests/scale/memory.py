@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.report import Show
 from loadtests.scale.axes import AXES
 from loadtests.scale.window import open_connections
@@ -36,7 +36,7 @@ def show(service: int, room: Path, idle: int = IDLE) -> Show:
             subject = by_name[axis].subject(size, service)
             place = room / f"memory-{axis}-{size}"
             return stack.enter_context(
-                gateway(place, subject.config, workers=1, routes=subject.routes)
+                Gateway(place, subject.config, workers=1, routes=subject.routes)
             )
 
         running = start("connections", FEW)

@@ -7,8 +7,8 @@ import ssl
 import time
 from collections import Counter
 
+from gwd.linger import set_linger
 from loadtests.attacks.crowd import Crowd, loiter
-from loadtests.limits.flooders import RESET
 from loadtests.tls.certificates import NAME
 
 PATIENCE = 10.0
@@ -72,7 +72,7 @@ def shake(address: Address, version: str, resume: bool, seconds: float) -> Count
             if resume:
                 session = sock.session  # of 1.3 it comes behind the handshake
             # The client ends it, at once: nothing is left in TIME_WAIT.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            set_linger(sock, reset=True)
         told["done"] += 1
     return told
 

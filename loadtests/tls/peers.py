@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.compare.proxies import nginx
+from loadtests.compare.proxies import haproxy, nginx
 from loadtests.compare.running import Running, free_port, program
 
 _GWD = """
@@ -30,7 +30,8 @@ name = "all"
 path = "/*"
 upstream = "service"
 """
-# Tickets as gwd has them, and none of the sessions that only one process could resume.
+# Tickets as gwd has them, and none of the sessions that only one process could resume; HAProxy is
+# told so in `haproxy.HEAD`.
 _NGINX = """
   access_log {room}/access.log combined buffer=32k flush=1s;
   upstream service {{ server 127.0.0.1:{service}; keepalive 256; }}
@@ -44,21 +45,10 @@ _NGINX = """
   }}
 }}
 """
-_HAPROXY = """
-global
-  nbthread 1
-  maxconn 8000
-  tune.ssl.cachesize 0
-  log stdout format raw local0 info
-defaults
-  mode http
-  log global
-  option httplog
-  option forwardfor
-  http-reuse always
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
+_HAPROXY = (
+    haproxy.HEAD
+    + haproxy.FORWARDS
+    + """\
 frontend front
   bind 127.0.0.1:{port} ssl crt {room}/both.pem alpn http/1.1 ssl-min-ver TLSv1.2
   unique-id-format %{{+X}}o%ci:%cp_%rt:%pid
@@ -67,6 +57,7 @@ frontend front
 backend service
   server one 127.0.0.1:{service} pool-max-conn 256
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import time
 
+from loadtests.latency import WARM, paced
 from loadtests.tunnels.service import EVENT
 
 PAYLOAD = 64
 """Bytes of a message."""
-WARM = 20
-"""Messages and events at the start that do not count."""
 _HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -57,14 +55,7 @@ def echoes(port: int, count: int, per_second: float) -> list[float]:
     """Seconds of `count` round trips, paced; who is late goes on from now. Raises RuntimeError."""
     found = []
     with open_websocket(port) as sock:
-        gc.collect()
-        due = time.perf_counter()
-        for number in range(WARM + count):
-            pause = due - time.perf_counter()
-            if pause > 0:
-                time.sleep(pause)
-            else:
-                due -= pause
+        for _ in paced(WARM + count, per_second):
             payload = os.urandom(PAYLOAD)
             begin = time.perf_counter()
             sock.sendall(message(payload))
@@ -74,10 +65,8 @@ def echoes(port: int, count: int, per_second: float) -> list[float]:
             took = time.perf_counter() - begin
             if data != bytes((0x82, PAYLOAD)) + payload:
                 raise RuntimeError(f"something else came back: {data!r}")
-            if number >= WARM:
-                found.append(took)
-            due += 1 / per_second
-    return found
+            found.append(took)
+    return found[WARM:]
 
 
 def events(port: int, count: int, per_second: float) -> list[float]:

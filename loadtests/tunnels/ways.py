@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from loadtests.compare.proxies import haproxy, nginx
 from loadtests.compare.running import Running, free_port, program
 
 DIRECT, GWD = "direct", "gwd"
@@ -29,11 +30,6 @@ upstream = "service"
 CHANGED = '[[routes]]\nname = "other"\npath = "/other"\nrespond = { body = "other" }\n'
 """What every other reload adds."""
 _NGINX = """
-worker_processes 1; daemon off; pid {room}/pid; error_log {room}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  client_body_temp_path {room}/1; proxy_temp_path {room}/2; fastcgi_temp_path {room}/3;
-  uwsgi_temp_path {room}/4; scgi_temp_path {room}/5;
   access_log {room}/access.log;
   map $http_upgrade $upgraded {{ default upgrade; "" ""; }}
   server {{
@@ -45,18 +41,10 @@ http {{
   }}
 }}
 """
-_HAPROXY = """
-global
-  nbthread 1
-  log stdout format raw local0 info
-defaults
-  mode http
-  log global
-  option httplog
+_HAPROXY = (
+    haproxy.HEAD
+    + """
   option http-no-delay
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
   timeout tunnel 60s
 frontend front
   bind 127.0.0.1:{port}
@@ -64,6 +52,7 @@ frontend front
 backend service
   server one 127.0.0.1:{upstream}
 """
+)
 PEERS = ("nginx", "haproxy")
 
 
@@ -85,8 +74,8 @@ class Way:
             self.config = room / "gwd.toml"
             command = [sys.executable, "-m", "gwd", "run", "--config", str(self.config)]
         elif name == "nginx":
-            self.text, self.config = _NGINX.format(**places), room / "nginx.conf"
-            command = ["nginx", "-p", str(room), "-c", str(self.config)]
+            self.text, self.config = nginx.head(room) + _NGINX.format(**places), room / "nginx.conf"
+            command = nginx.command(room)
         else:
             self.text, self.config = _HAPROXY.format(**places), room / "haproxy.cfg"
             command = ["haproxy", "-db", "-f", str(self.config)]

@@ -8,15 +8,17 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from rig.client import Client, request
 from rig.configs import config
-from rig.gateway import rss, until
+from rig.gateway import Gateway, rss, until
 from rig.kinds import Connect, StartGateway, StartUpstream
 from rig.upstream import Connection, Hang, response
 
 BIG = 30_000_000
+Stalled = Callable[[int], tuple[Gateway, Client]]
 HERE = '[[routes]]\nname = "here"\npath = "/here"\nrespond = { body = "x" }\n'
 ANY = '[[routes]]\nname = "app"\npath = "/*"\nupstream = "app"\n'
 
@@ -43,25 +45,29 @@ def _read(client: Client, size: int, pause: float) -> int:
 # readers
 
 
-def test_who_goes_on_sending_must_read_all_the_same(
-    gateway: StartGateway, upstream: StartUpstream, connect: Connect
-) -> None:
-    up = upstream()
-    up.behaviour = _answer_early
-    running = gateway(config(up.address, server=('write_timeout = "600ms"',)))
-    client = connect(running, small_window=True)
-    client.send(request("/x", "Content-Length: 1000000", method="POST"))
+@pytest.fixture
+def stalled(gateway: StartGateway, upstream: StartUpstream, connect: Connect) -> Stalled:
+    """Given the length of a body: a client that has sent only its head, and reads nothing of the
+    answer, which comes all the same. `write_timeout` is short."""
+
+    def stall(length: int) -> tuple[Gateway, Client]:
+        up = upstream()
+        up.behaviour = _answer_early
+        running = gateway(config(up.address, server=('write_timeout = "600ms"',)))
+        client = connect(running, small_window=True)
+        client.send(request("/x", f"Content-Length: {length}", method="POST"))
+        return running, client
+
+    return stall
+
+
+def test_who_goes_on_sending_must_read_all_the_same(stalled: Stalled) -> None:
+    _, client = stalled(1_000_000)
     assert until(lambda: not client.send(b"x") or time.sleep(0.05), 10), "it waits on"
 
 
-def test_a_body_that_ends_during_a_stall_does_not_end_the_watch(
-    gateway: StartGateway, upstream: StartUpstream, connect: Connect
-) -> None:
-    up = upstream()
-    up.behaviour = _answer_early
-    running = gateway(config(up.address, server=('write_timeout = "600ms"',)))
-    client = connect(running, small_window=True)
-    client.send(request("/x", "Content-Length: 10", method="POST"))
+def test_a_body_that_ends_during_a_stall_does_not_end_the_watch(stalled: Stalled) -> None:
+    running, client = stalled(10)
     time.sleep(0.3)
     client.send(b"0123456789")
     assert running.logged(1, reason="write_timeout")

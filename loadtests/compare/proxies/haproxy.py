@@ -6,20 +6,31 @@ from __future__ import annotations
 from loadtests.compare.place import Place, Setup
 from loadtests.compare.tokens import AUDIENCE, ISSUER
 
-_CONFIG = """
+HEAD = """
 global
   nbthread 1
   maxconn 8000
+  tune.ssl.cachesize 0
   log stdout format raw local0 info
 defaults
   mode http
   log global
   option httplog
-  option forwardfor
-  http-reuse always
   timeout connect 5s
   timeout client 60s
   timeout server 60s
+"""
+"""How a configuration begins, as text to be formatted. No sessions are kept that only one process
+could resume."""
+FORWARDS = """
+  option forwardfor
+  http-reuse always
+"""
+"""What stands behind `HEAD` for plain requests."""
+_CONFIG = (
+    HEAD
+    + FORWARDS
+    + """\
 frontend front
   bind 127.0.0.1:{port}
 {rules}
@@ -30,6 +41,7 @@ frontend front
 backend service
   server one 127.0.0.1:{upstream} pool-max-conn 256
 """
+)
 _TOKENS = """
   http-request set-var(txn.token) http_auth_bearer
   http-request set-var(txn.alg) var(txn.token),jwt_header_query('$.alg')

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import h11
+
+from gwd.linger import set_linger
 
 PATIENCE = 20.0
 KEPT = 200
@@ -91,7 +92,7 @@ class Client:
 
     def reset(self) -> None:
         """Leave with an RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        set_linger(self.sock, reset=True)
         self.sock.close()
 
     def finish_sending(self) -> None:

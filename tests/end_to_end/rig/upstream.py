@@ -15,11 +15,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from gwd.linger import set_linger
 
 PATIENCE = 20.0
 """Seconds after which a read or a wait of ours gives up."""
@@ -224,7 +225,7 @@ def end_of_message(data: bytearray, start: int) -> tuple[int, int, bytes] | None
 
 def reset(sock: socket.socket) -> None:
     """End `sock` with an RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    set_linger(sock, reset=True)
     sock.close()
 
 
