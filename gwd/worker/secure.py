@@ -21,7 +21,7 @@ from gwd.http.head import ResponseHead
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
 from gwd.worker.client import ClientConnection
-from gwd.worker.connection import BUSY, CLOSING
+from gwd.worker.connection import BUSY
 
 if TYPE_CHECKING:
     from gwd.worker.opening import Opening
@@ -118,10 +118,4 @@ class SecureConnection(ClientConnection):
         return False
 
     def _end_politely(self, *, last: bool) -> None:
-        assert self._transport is not None
-        self._ahead = b""
-        self._body = None
-        if self._transport.is_closing():
-            self._state = CLOSING
-            return
-        self._close()
+        super()._end_politely(last=True)  # the transport lingers

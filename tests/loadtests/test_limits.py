@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.limits import accuracy, decisions, error, floods
-from loadtests.limits.gateway import gateway
+from loadtests.limits.gateway import Gateway
 from loadtests.limits.paced import pace
 from loadtests.limits.report import Show, keep
 
@@ -73,7 +73,7 @@ def two_banned() -> floods.Flood:
 
 
 def test_a_client_by_the_clock_says_what_it_could_not_send(tmp_path: Path) -> None:
-    with gateway(tmp_path / "gateway", accuracy.CONFIG, workers=1) as running:
+    with Gateway(tmp_path / "gateway", accuracy.CONFIG, workers=1) as running:
         port = running.port
         told = pace(("127.0.0.1", port), 40, 0.5, ["127.0.0.2"], connections=2)
     assert (told.wanted, told.offered, told.good) == (20, 20, 20)
