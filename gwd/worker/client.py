@@ -142,9 +142,7 @@ class ClientConnection(AnsweringConnection):
         """What was waited for did not come: which it was, the state says."""
         state = self._state
         if self._outflow is not None:
-            reason = self._look_at_reader(self._outflow)
-            if reason:
-                self.kill(reason)
+            self._look_at_reader(self._outflow)
         elif state == BUSY:
             if self._body is not None:
                 self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))

@@ -151,8 +151,8 @@ class TimedConnection(ABC):
     def expired(self) -> None:
         """What was waited for did not come: which it was, the state says."""
 
-    def _look_at_reader(self, outflow: Outflow) -> str:
-        """Look whether the client takes its answer. Why it must end now; "" if it may go on."""
+    def _look_at_reader(self, outflow: Outflow) -> None:
+        """Look whether the client takes its answer, and how fast."""
         assert self._transport is not None
         now, settings = self._worker.clock.now, self._worker.settings
         left = unsent(self._transport)
@@ -160,12 +160,11 @@ class TimedConnection(ABC):
         if self._state == LINGER and not left:
             self._close()
         elif outflow.stands(now, settings.write_timeout):
-            return "write_timeout"
+            self.kill("write_timeout")
         elif outflow.too_slow(now, settings.min_write_rate):
-            return "write_too_slow"
+            self.kill("write_too_slow")
         else:
             self._watch()
-        return ""
 
     # its end
 
@@ -232,6 +231,10 @@ class TimedConnection(ABC):
             self._close()
             return True
         return False
+
+    @abstractmethod
+    def kill(self, reason: str) -> None:
+        """End it now, whatever it is doing."""
 
     def _abort(self) -> None:
         assert self._transport is not None
