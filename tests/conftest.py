@@ -27,13 +27,13 @@ def pytest_configure() -> None:
     spec = find_spec("gwd.http.gate")
     if spec is None or spec.origin is None:
         raise pytest.UsageError("gwd is not installed here")
-    if COMPILED == spec.origin.endswith(".py"):
+    if spec.origin.endswith(".py") == COMPILED:
         wanted = "compiled" if COMPILED else "plain"
         raise pytest.UsageError(f"the {wanted} form is to be tested, but {spec.origin} was found")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked slow, unless it was asked for, and what the form tested rules out."""
+    """Leave out what is marked slow, unless it was asked for, and what the form rules out."""
     out: list[pytest.Item] = []
     if not PROVE and not config.option.markexpr:
         out += [item for item in items if item.get_closest_marker("slow")]
