@@ -24,6 +24,8 @@ HOT = (
     *("upstream/upstream", "worker/account", "worker/client", "worker/framing", "worker/intake"),
     "worker/journey",
 )
+DERIVED = ("upstream/upgrade", "worker/detour", "worker/secure")
+"""Not hot, but what derives from compiled classes has to be compiled, too."""
 
 
 def needed() -> list[str]:
@@ -40,7 +42,7 @@ def compiled() -> dict[str, object]:
         from mypyc.build import mypycify
     except ModuleNotFoundError:  # the installer asks what is needed, and then comes again
         return {"setup_requires": needed()}
-    sources = [f"gwd/{module}.py" for module in HOT]
+    sources = [f"gwd/{module}.py" for module in HOT + DERIVED]
     modules = mypycify(sources, opt_level="3", debug_level="0", group_name="gwd")
     return {"setup_requires": needed(), "ext_modules": modules}
 

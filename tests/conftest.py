@@ -11,10 +11,14 @@ never tried, so there it is a failure.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for authority.py
 
 NO_SKIP = os.environ.get("GWD_NO_SKIP") == "1" or os.environ.get("CI") == "true"
 PROVE = os.environ.get("GWD_PROVE") == "1"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwd.clock import NEVER, SLOTS, TICK, Clock
+from gwd.clock import AT_ONCE, NEVER, SLOTS, TICK, Clock
 
 
 class Item:
@@ -104,3 +104,38 @@ def test_an_item_ended_by_an_earlier_one_of_the_same_tick_does_not_fire(clock: C
     # A set has no order: either the second went first, or it did not go at all.
     assert len(second.fired) <= 1
     assert order[1].due == NEVER
+
+
+def test_very_many_at_once_let_others_have_their_turn(clock: Clock) -> None:
+    loop = clock._loop
+    items = [Item(clock) for _ in range(5 * AT_ONCE)]
+    for item in items:
+        clock.arm(item, clock.now)
+    clock.advance(clock.now + 2 * TICK)
+    fired = []
+
+    def look() -> None:
+        fired.append(sum(bool(item.fired) for item in items))
+        if fired[-1] < len(items):
+            loop.call_soon(look)
+        else:
+            loop.stop()
+
+    loop.call_soon(look)
+    clock.advance(clock.now + TICK)  # the next tick comes while they are at it
+    loop.run_forever()
+    assert fired == [AT_ONCE * turn for turn in range(2, 6)]
+    assert all(len(item.fired) == 1 for item in items)
+
+
+def test_who_is_disarmed_while_it_waits_its_turn_does_not_fire(clock: Clock) -> None:
+    items = [Item(clock) for _ in range(2 * AT_ONCE)]
+    for item in items:
+        clock.arm(item, clock.now)
+    clock.advance(clock.now + 2 * TICK)
+    waiting = [item for item in items if not item.fired]
+    for item in waiting:
+        clock.disarm(item)
+    clock._loop.call_soon(clock._loop.stop)
+    clock._loop.run_forever()
+    assert not any(item.fired for item in waiting)

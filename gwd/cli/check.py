@@ -50,6 +50,8 @@ def command(config: str | None, format_: str | None) -> int:
             _count(len(found.upstreams), "upstream"),
             _count(sum(len(upstream.endpoints) for upstream in found.upstreams), "endpoint"),
         ]
+        if found.server.tls is not None:
+            counts.append(_count(len(found.server.tls.certificates), "certificate"))
         summary = f"{found.source}: good: {', '.join(counts)} (config {found.digest})"
     except ConfigError as refused:
         problems, code = refused.problems, exits.FAILED

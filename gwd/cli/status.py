@@ -77,6 +77,7 @@ def gather(daemon: Daemon) -> dict[str, Any]:
             "message": board.message if board.state in (OK, REFUSED) else "",
         },
         "workers_wanted": daemon.found.workers,
+        "adopted": [{"slot": slot, "by": by} for slot, by in sorted(daemon.found.adopted.items())],
         "processes": _processes(process_table, now_ns),
         "limits": _limits(daemon, process_table),
         "log_lines_dropped": process_table.total(LOG_DROPPED),
@@ -246,6 +247,8 @@ def render(found: Mapping[str, Any]) -> str:
         f"tracked {limits['tracked']} addresses, given up {limits['evicted']}, counted with "
         f"neighbours {limits['coarse']}, uncounted {limits['uncounted']}",
     ]
+    if found["adopted"]:
+        lines.append("adopted: " + _adopted(found["adopted"]))
     if found["log_lines_dropped"]:
         lines.append(f"access-log lines dropped {found['log_lines_dropped']}")
     if reload == "refused":
@@ -255,6 +258,17 @@ def render(found: Mapping[str, Any]) -> str:
         lines += ["", *table(_UPSTREAM_COLUMNS, map(_upstream_cells, found["upstreams"]))]
     lines += ["", *table(_ROUTE_COLUMNS, map(_route_cells, found["routes"]))]
     return "\n".join(lines)
+
+
+def _adopted(adopted: Sequence[Mapping[str, int]]) -> str:
+    """By worker, the slots that it accepts for beside its own."""
+    slots: dict[int, list[str]] = {}
+    for each in adopted:
+        slots.setdefault(each["by"], []).append(str(each["slot"]))
+    return "; ".join(
+        f"slot{'s' if len(theirs) > 1 else ''} {', '.join(theirs)} by worker {by}"
+        for by, theirs in sorted(slots.items())
+    )
 
 
 def _bans(limits: Mapping[str, Any]) -> str:

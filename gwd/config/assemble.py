@@ -16,13 +16,47 @@ from gwd.config.tables.file import File
 from gwd.config.tables.limits import LimitsTable
 from gwd.config.tables.routes import PartTable, RespondTable, RouteTable
 from gwd.config.tables.server import ServerTable
+from gwd.config.tables.tls import TlsTable
 from gwd.config.tables.upstreams import UpstreamTable
+from gwd.config.tls_files import TlsFiles
 
 
-def server(table: ServerTable, resolved: Mapping[str, str]) -> snapshot.Server:
-    binds = [addresses.address(item.address, lowest_port=0) for item in table.bind]
+def binds(table: ServerTable, resolved: Mapping[str, str]) -> tuple[snapshot.Bind, ...]:
+    """The listeners. Where no item asks for TLS, `[server.tls]` asks for all that could have it."""
+    everywhere = table.tls is not None and not any(item.tls for item in table.bind)
+    found = []
+    for item in table.bind:
+        address = addresses.address(item.address, lowest_port=0)
+        by_default = everywhere and not item.redirect_https
+        found.append(
+            snapshot.Bind(
+                host=resolved.get(address.host, address.host),
+                port=address.port,
+                tls=by_default if item.tls is None else item.tls,
+                proxy_protocol=table.proxy_protocol
+                if item.proxy_protocol is None
+                else item.proxy_protocol,
+                redirect_https=item.redirect_https,
+                client_auth=item.client_auth,
+            )
+        )
+    return tuple(found)
+
+
+def tls(table: TlsTable, files: TlsFiles) -> snapshot.Tls:
+    return snapshot.Tls(
+        certificates=files.certificates,
+        min_version=table.min_version,
+        client_ca=files.client_ca,
+        client_ca_file=table.client_ca or "",
+        client_fields=tuple(table.client_fields.items()),
+        hsts=table.hsts or "",
+    )
+
+
+def server(table: ServerTable, resolved: Mapping[str, str], tls_files: TlsFiles) -> snapshot.Server:
     return snapshot.Server(
-        bind=tuple(snapshot.Bind(resolved.get(b.host, b.host), b.port) for b in binds),
+        bind=binds(table, resolved),
         workers=table.workers,
         access_log=table.access_log,
         shutdown_delay=table.shutdown_delay,
@@ -39,10 +73,15 @@ def server(table: ServerTable, resolved: Mapping[str, str]) -> snapshot.Server:
         body_timeout=table.body_timeout,
         min_body_rate=table.min_body_rate,
         write_timeout=table.write_timeout,
+        min_write_rate=table.min_write_rate,
         idle_timeout=table.idle_timeout,
         odd_names=table.odd_names,
         ready_path=table.ready_path,
         forwarded=table.forwarded,
+        handshake_timeout=table.handshake_timeout,
+        max_handshakes=table.max_handshakes,
+        max_handshakes_per_ip=table.max_handshakes_per_ip,
+        tls=None if table.tls is None else tls(table.tls, tls_files),
     )
 
 
@@ -190,13 +229,14 @@ def assemble(
     admin_bind: str,
     contents: Mapping[Path, bytes],
     resolved: Mapping[str, str],
+    tls_files: TlsFiles,
     route_lines: list[int],
 ) -> snapshot.Snapshot:
     """The snapshot of `file`; `admin_bind` is used if the file names no address."""
     return snapshot.Snapshot(
         source=source,
         digest=digest,
-        server=server(file.server, resolved),
+        server=server(file.server, resolved, tls_files),
         segment=snapshot.SegmentSizes(
             max_workers=file.segment.max_workers,
             max_ips=file.segment.max_ips,

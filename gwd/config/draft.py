@@ -184,16 +184,19 @@ def dotted(path: Path) -> str:
 
 def masked(line: str) -> str:
     """A line of the file as it may be shown: no secret, no default of a variable."""
-    line = _SECRET_LINE.sub(r"\1***", line)
+    line = _PEM.sub("***", _SECRET_LINE.sub(r"\1***", line))
     return _DEFAULT.sub(lambda match: match[1] + "*" * len(match[2]) + "}", line)
 
 
+_PEM = re.compile(r"-----BEGIN [^\n]*+(?:\n.*+)?", re.DOTALL)
+"""A key that stands where the name of its file was asked for, and all behind it."""
 _CREDENTIALS = re.compile(r"://[^/@\s]*+@")
 """User and password of a URL, which stand where an address was asked for."""
 
 
 def _quoted(text: str) -> str:
     """`text` in double quotes, on one line, at most 80 characters of it (SEC-45)."""
+    text = _PEM.sub("***", text)
     text = _CREDENTIALS.sub("://***@", text)
     cut = text if len(text) <= 80 else text[:80] + "…"
     quoted = json.dumps(str(cut), ensure_ascii=False)

@@ -47,24 +47,34 @@ def read_named(draft: Draft, environ: Mapping[str, str]) -> dict[Path, bytes]:
 
 
 def _read(name: str, *, secret: bool = False) -> bytes:
-    what = "names a file that"
+    try:
+        return read_file(name, secret=secret)
+    except NotAllowed as why:
+        raise NotAllowed(f"names a file that {why}") from None
+
+
+def read_file(name: str, *, secret: bool = False) -> bytes:
+    """What the file `name` holds. A `secret` may not be open to everybody; its group may share it.
+
+    Raises NotAllowed, to be read after the file: "cannot be read: …; name a readable file".
+    """
     if "\0" in name:
-        raise NotAllowed(f"{what} cannot be: the name holds NUL; name a file")
+        raise NotAllowed("cannot be: the name holds NUL; name a file")
     try:
         with open(name, "rb", opener=_open) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise NotAllowed(f"{what} is not a regular file; name one")
+                raise NotAllowed("is not a regular file; name one")
             if secret and found.st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise NotAllowed(f"{what} everybody can read or change; use chmod o-rwx on it")
+                raise NotAllowed("everybody can read or change; use chmod o-rwx on it")
             content = file.read(LARGEST + 1)
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise NotAllowed(f"{what} cannot be read: {reason}; name a readable file") from None
+        raise NotAllowed(f"cannot be read: {reason}; name a readable file") from None
     if len(content) > LARGEST:
-        raise NotAllowed(f"{what} is larger than 256 KiB; name the right file")
+        raise NotAllowed("is larger than 256 KiB; name the right file")
     if not content.strip():
-        raise NotAllowed(f"{what} is empty; name the right file")
+        raise NotAllowed("is empty; name the right file")
     return content
 
 

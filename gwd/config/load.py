@@ -26,6 +26,7 @@ from gwd.config.places import Path
 from gwd.config.problems import ConfigError, Problem, in_order
 from gwd.config.relations import judge_relations
 from gwd.config.snapshot import Snapshot
+from gwd.config.tls_files import read_tls
 from gwd.config.units import NotAllowed
 
 LARGEST = 16 << 20
@@ -63,6 +64,7 @@ def load(path: str, environ: Mapping[str, str] | None = None) -> Loaded:
     judge_relations(draft)
     _judge_defaults(draft)
     contents = read_named(draft, environ)
+    tls_files = read_tls(draft)
     resolved = _resolve(draft)
     if models is None or draft.refused:
         raise ConfigError(in_order(draft.problems))
@@ -73,6 +75,7 @@ def load(path: str, environ: Mapping[str, str] | None = None) -> Loaded:
         admin_bind=default_admin_bind(environ),
         contents=contents,
         resolved=resolved,
+        tls_files=tls_files,
         route_lines=[
             draft.places.key(("routes", index)).line for index in range(len(models.routes))
         ],

@@ -12,6 +12,7 @@ from typing import Any
 
 from gwd.config import addresses, patterns
 from gwd.config.draft import Draft, did_you_mean
+from gwd.config.listening import LISTENING
 from gwd.config.places import Path
 from gwd.config.units import NotAllowed, duration
 
@@ -369,5 +370,6 @@ RELATIONS: tuple[Callable[[Draft], None], ...] = (
     different_listeners,
     different_endpoints,
     fits_the_segment,
+    *LISTENING,
     something_to_serve,
 )

@@ -30,6 +30,45 @@ class Bind:
 
     host: str
     port: int
+    tls: bool = False
+    proxy_protocol: bool = False
+    """Connections begin with a PROXY header, which only `trusted_proxies` may send."""
+    redirect_https: bool = False
+    """Plain HTTP that only says where HTTPS is."""
+    client_auth: str = "none"
+    """"none" | "optional" | "required": whether clients are asked for a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate chain and its key, both PEM, found to belong together."""
+
+    cert: bytes
+    key: bytes = field(repr=False)
+    names: tuple[str, ...]
+    """The DNS names of its subjectAltName in lower case; "*.x.y" stands for one label more."""
+    cert_file: str
+    key_file: str
+    expires: int = 0
+    """When it ends, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """`[server.tls]`: what all listeners with TLS share."""
+
+    certificates: tuple[Certificate, ...]
+    """The first is the default, for clients that name no host or an unknown one."""
+    min_version: str
+    """"1.2" | "1.3"."""
+    client_ca: bytes
+    """PEM of the authorities whose client certificates are believed; b"" for none."""
+    client_ca_file: str
+    """Where `client_ca` was read; "" for none."""
+    client_fields: tuple[tuple[str, str], ...]
+    """(what of a verified client certificate, header name)."""
+    hsts: str
+    """The value of Strict-Transport-Security; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +91,18 @@ class Server:
     body_timeout: float
     min_body_rate: int
     write_timeout: float
+    min_write_rate: int
     idle_timeout: float
     odd_names: str
     """"drop" | "reject" | "forward"."""
     ready_path: str | None
     forwarded: bool
+    handshake_timeout: float
+    max_handshakes: int
+    """At once, per worker."""
+    max_handshakes_per_ip: int
+    """At once, per worker and client address."""
+    tls: Tls | None
 
 
 @dataclass(frozen=True, slots=True)

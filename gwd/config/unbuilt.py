@@ -39,12 +39,6 @@ class Unbuilt:
 _KEY_SOURCES = ("jwks_file", "public_key_file", "secret_env", "secret_file")
 
 UNBUILT: tuple[Unbuilt, ...] = (
-    Unbuilt("server.tls", error=True),
-    Unbuilt("server.proxy_protocol", error=True),
-    Unbuilt("server.bind.*.tls", error=True),
-    Unbuilt("server.bind.*.proxy_protocol", error=True),
-    Unbuilt("server.bind.*.redirect_https", error=True),
-    Unbuilt("server.handshake_timeout", error=False),
     Unbuilt("admin.token_file", error=True),
     Unbuilt("admin.bind", error=False, instead="gwd status, reload and stop work without it"),
     Unbuilt(

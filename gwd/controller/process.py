@@ -1,5 +1,5 @@
-"""The controller's process: one event loop that runs the checks, watches the bans and obeys the
-supervisor.
+"""The controller's process: one event loop that runs the checks, watches bans and certificates, and
+obeys the supervisor.
 
 Strategy. It is the `Actor` of its control channel. `prepare` makes the plan of the new config,
 which can fail only if the segment does not know an endpoint; `commit` lets the running checks
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from gwd.config.snapshot import Snapshot
 from gwd.controller.bans import BanWatch
+from gwd.controller.certificates import CertificateWatch
 from gwd.controller.checks import Change, Checks, Plan, plan
 from gwd.process.child import Child
 from gwd.process.control import Control
@@ -41,12 +42,16 @@ class Controller:
         self._control = Control(self._loop, child, self)
         self._bans = BanWatch(self._loop, child.segment, self._control.tell, LOG, self._broken)
         self._bans.configure(child.snapshot)
+        self._certificates = CertificateWatch(self._loop, self._control.tell, LOG, self._broken)
+        self._certificates.configure(child.snapshot, child.generation)
         self._following: Snapshot | None = None
+        self._generation = child.generation
 
     def run(self) -> int:
         self._checks.replace(self._plan)
         self._loop.call_soon(self._control.ready)
         self._loop.call_soon(self._bans.start)
+        self._loop.call_soon(self._certificates.start)
         try:
             self._loop.run_forever()
             self._ended = True
@@ -61,7 +66,7 @@ class Controller:
 
     def prepare(self, snapshot: Snapshot, generation: int) -> Iterator[None]:
         self._next = plan(snapshot, self._table.find)
-        self._following = snapshot
+        self._following, self._generation = snapshot, generation
         yield
 
     def commit(self) -> None:
@@ -70,6 +75,7 @@ class Controller:
         self._checks.replace(self._plan)
         assert self._following is not None
         self._bans.configure(self._following)
+        self._certificates.configure(self._following, self._generation)
         self._following = None
 
     def abort(self) -> None:

@@ -38,6 +38,7 @@ class Kind:
     REQUEST_ID: Final = 11
     TRACEPARENT: Final = 12
     TRACESTATE: Final = 13
+    UPGRADE: Final = 14
 
 
 # Name → (kind, whether it is forwarded).
@@ -55,12 +56,12 @@ _KNOWN: dict[bytes, tuple[int, bool]] = {
     b"x-request-id": (Kind.REQUEST_ID, False),
     b"traceparent": (Kind.TRACEPARENT, False),
     b"tracestate": (Kind.TRACESTATE, True),
-    # Hop-by-hop, whether Connection names them or not (RFC 9110 §7.6.1). With Upgrade gone there
-    # is no tunnel and no h2c (SEC-16): RFC 9110 §7.8 lets a server ignore it.
+    # Hop-by-hop, whether Connection names them or not (RFC 9110 §7.6.1). Upgrade is read, for
+    # WebSocket; for all else it is ignored, as RFC 9110 §7.8 lets a server do (SEC-16: no h2c).
     b"keep-alive": (Kind.PLAIN, False),
     b"te": (Kind.PLAIN, False),
     b"trailer": (Kind.PLAIN, False),
-    b"upgrade": (Kind.PLAIN, False),
+    b"upgrade": (Kind.UPGRADE, False),
     b"http2-settings": (Kind.PLAIN, False),
     # Who the client is, told by the gateway alone.
     b"forwarded": (Kind.PLAIN, False),

@@ -59,6 +59,10 @@ class RequestReader:
         """Whether a head has begun and not ended."""
         return bool(self._held) and self._held != _LINE_END
 
+    def held(self) -> int:
+        """Bytes of an unfinished head."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> RequestHead | None:
         """The head that is complete with `data`, or None if there is more to come.
 
@@ -184,6 +188,10 @@ class ResponseReader:
     def pending(self) -> bool:
         """Whether a head has begun and not ended."""
         return bool(self._held)
+
+    def last_type(self) -> bytes:
+        """The media type of the last answer, in lower case; b"" if it had none."""
+        return (self._last.get(b"content-type") or b"").lower()
 
     def feed(self, data: bytes, method: str) -> ResponseHead | None:
         """The head that is complete with `data`, the answer to a `method` request, or None.

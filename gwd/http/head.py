@@ -16,8 +16,10 @@ class RequestHead:
     Host says upstream, `host_line` that whole field, b"" without a host. `line` is the request line
     as it goes upstream, with its end, where no route rewrites it. `content_length` is -1
     without a length; `has_body`: bytes follow. `spare`: bytes that are left of `max_head`, for
-    trailers.
+    trailers. `upgrade`: "websocket" if the client asks for that, else "" (`UpgradeHead`).
     """
+
+    upgrade = ""
 
     __slots__ = (
         "authority",
@@ -75,6 +77,15 @@ class RequestHead:
         return find_field(self.lines, name)
 
 
+class UpgradeHead(RequestHead):
+    """The head of a request with an Upgrade field. If `upgrade` is not "", what follows is no
+    request whatever the answer: `has_body` is True and `keep_alive` False."""
+
+    __slots__ = ("upgrade",)
+
+    upgrade: str
+
+
 def _no_head() -> RequestHead:
     head = RequestHead()
     head.method = head.path = head.query = head.host = ""
@@ -124,6 +135,17 @@ class ResponseHead:
         """The value of the forwarded field called `name` (lower-case), if there is one; several
         are joined by ", " (RFC 9110 §5.3), so that none is overlooked."""
         return find_field(self.lines, name)
+
+
+class SwitchHead(ResponseHead):
+    """The head of a 101: `upgrade` is the value of Upgrade, `options` what Connection lists,
+    lower-case; `framed`: it claims a body, which it cannot have."""
+
+    __slots__ = ("framed", "options", "upgrade")
+
+    upgrade: bytes
+    options: frozenset[bytes]
+    framed: bool
 
 
 def find_field(lines: bytes, name: bytes) -> bytes | None:

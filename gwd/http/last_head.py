@@ -18,7 +18,7 @@ is one that `recall` would take there, of the kind it was; all dies with the pol
 from __future__ import annotations
 
 from gwd.http.fields import Field, GatePolicy, is_value
-from gwd.http.head import RequestHead
+from gwd.http.head import RequestHead, UpgradeHead
 from gwd.http.recall import METHODS, forwarded_line, loose_field, match_value, put
 from gwd.http.target import match_plain
 
@@ -141,7 +141,7 @@ class LastHead:
         """
         line_end = head.find(_LINE_END)
         plain = head.startswith(b"/", head.find(b" ") + 1)
-        if not plain or len(head) - line_end > MOST_TAIL:
+        if not plain or len(head) - line_end > MOST_TAIL or type(request) is UpgradeHead:
             self.forget()
             return
         before, self._tail = self._tail, head[line_end:]

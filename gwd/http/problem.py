@@ -175,7 +175,10 @@ def plain_response(
     if request_id:
         head.append(b"X-Request-Id: %b\r\n" % _value(request_id))
     if close:
-        head.append(b"Connection: close\r\n")
+        # RFC 9110 §15.5.22: a 426 has Upgrade, and so (§7.8) Connection names it.
+        head.append(
+            b"Connection: Upgrade, close\r\n" if status == 426 else b"Connection: close\r\n"
+        )
     elif minor == 0:
         head.append(b"Connection: keep-alive\r\n")
     head.append(b"\r\n")

@@ -43,7 +43,7 @@ _VALUED: Final = frozenset(
     (Kind.LENGTH, Kind.AUTHORIZATION, Kind.FORWARDED_FOR, Kind.REQUEST_ID, Kind.TRACEPARENT)
 )
 _LOOSE: Final = _VALUED | {Kind.PLAIN, Kind.TRACESTATE}
-_CONDITIONAL: Final = frozenset((Kind.EXPECT, Kind.CODING))
+_CONDITIONAL: Final = frozenset((Kind.EXPECT, Kind.CODING, Kind.UPGRADE))
 """With one of these, the rest of the head decides about more than its own lines."""
 
 

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 
 import h11
 
-from gwd.http.fields import Field, GatePolicy, Kind, judge, learn
-from gwd.http.head import RequestHead
+from gwd.http.fields import Field, GatePolicy, Kind, connection_options, judge, learn
+from gwd.http.head import RequestHead, UpgradeHead
 from gwd.http.problem import Refusal
 from gwd.http.recall import learn_shape
 from gwd.http.scan import malformed
@@ -35,6 +35,7 @@ _ONCE = {
 }
 _KEEP_ALIVE, _CLOSE = b"keep-alive", b"close"
 _USUAL_OPTIONS = frozenset((_KEEP_ALIVE, _CLOSE))
+_UPGRADE, _WEBSOCKET, WEBSOCKET = b"upgrade", b"websocket", "websocket"
 _HEADROOM = 1024
 
 
@@ -90,7 +91,8 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
             else:
                 found[kind] = field
 
-    head = RequestHead()
+    upgrade = found.get(Kind.UPGRADE)
+    head = RequestHead() if upgrade is None else UpgradeHead()
     head.method, head.minor = line.method, line.minor
     head.path, head.query, head.encoded_slash = line.path, line.query, line.encoded_slash
     head.line = f"{line.method} {line.path}{line.query} HTTP/1.1\r\n".encode("ascii")
@@ -157,7 +159,28 @@ def assemble(line: RequestLine, fields: Sequence[Field]) -> RequestHead:
             head.user_agent = None
     else:
         head.lines = b"".join([field.line for field in fields])
+    if upgrade is not None:
+        assert isinstance(head, UpgradeHead)
+        _judge_upgrade(head, fields, options)
     return head
+
+
+def _judge_upgrade(head: UpgradeHead, fields: Sequence[Field], options: frozenset[bytes]) -> None:
+    """Whether `head` asks for WebSocket, and for nothing that would contradict it: in HTTP/1.1,
+    with Connection's consent (RFC 9110 §7.8), as a GET without a body (RFC 6455 §4.1)."""
+    named = b",".join([field.value for field in fields if field.kind == Kind.UPGRADE])
+    head.upgrade = ""
+    if (
+        _WEBSOCKET in connection_options(named)
+        and _UPGRADE in options
+        and head.method == "GET"
+        and head.minor
+        and not head.has_body
+    ):
+        head.upgrade = WEBSOCKET
+        # Nothing behind it is ever a request, for it was sent by somebody who may believe to have
+        # been upgraded already (RFC 9931).
+        head.has_body, head.keep_alive, head.content_length = True, False, -1
 
 
 def _value(field: Field | None) -> bytes | None:

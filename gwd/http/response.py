@@ -3,8 +3,8 @@ to the request that was sent is a bad gateway (SECURITY §2.5), and never forwar
 
 Strategy: as for requests, a linear scan, then the rules that h11 does not have (one framing,
 versions 1.0 and 1.1, status 100 to 599, names of letters, digits and "-"), then a fresh
-`h11.Connection`, which may still refuse it. A switch of protocols is never asked for, so 101 is
-refused (SEC-23).
+`h11.Connection`, which may still refuse it. Whether a 101 was asked for is for its reader to say
+(SEC-23).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import h11
 
 from gwd.http.fields import MOST_DIGITS, NORMAL_NAME, TOKEN, connection_options
-from gwd.http.head import ResponseHead
+from gwd.http.head import ResponseHead, SwitchHead
 from gwd.http.problem import Refusal
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*+))?")
@@ -47,7 +47,12 @@ _FORWARDED = frozenset(
     )
 )
 """Ordinary names, listed to be recognised at once."""
-_ASKED = h11.Request(method="GET", target="/", headers=[("Host", "x")])
+_ASKED = h11.Request(
+    method="GET",
+    target="/",
+    headers=[("Host", "x"), ("Connection", "upgrade"), ("Upgrade", "websocket")],
+)
+SWITCHING = 101
 _HEADROOM = 1024
 
 
@@ -66,15 +71,17 @@ def judge_response(head: bytes, method: str, max_fields: int) -> ResponseHead:
     if len(lines) > max_fields + 1:
         raise bad_response("The upstream's response head has too many fields.")
     del lines[0]
-    response = ResponseHead()
+    status = int(match.group(2))
+    response = ResponseHead() if status != SWITCHING else SwitchHead()
     response.opening = b""
     response.minor = int(match.group(1))
-    response.status = int(match.group(2))
+    response.status = status
     response.reason = match.group(3) or b""
     response.interim = response.status < 200
-    if response.status == 101:
-        raise bad_response("The upstream switches protocols, which nobody asked for.")
     _assemble(response, lines, method)
+    if status == SWITCHING:
+        assert isinstance(response, SwitchHead)
+        _note_switch(response, lines)
     if not head.isascii():
         # In ASCII the scan and the rules here are the stricter grammar at every point.
         _confirm(head, response.interim)
@@ -92,6 +99,21 @@ def _confirm(head: bytes, interim: bool) -> None:
         raise bad_response("The upstream's response head is malformed.") from None
     if type(event) is not (h11.InformationalResponse if interim else h11.Response):
         raise bad_response("The upstream's response head is malformed.")
+
+
+def _note_switch(head: SwitchHead, lines: list[bytes]) -> None:
+    """What a 101 says about the switch itself, which is no end-to-end field."""
+    upgrades: list[bytes] = []
+    options: frozenset[bytes] = frozenset()
+    for line in lines:
+        name, _, value = line.partition(b":")
+        lower = name.lower()
+        if lower == b"upgrade":
+            upgrades.append(value.strip(b" \t"))
+        elif lower == b"connection":
+            options |= connection_options(value)
+    head.upgrade, head.options = b", ".join(upgrades), options
+    head.framed = head.chunked or head.content_length > 0
 
 
 def _assemble(head: ResponseHead, lines: list[bytes], method: str) -> None:

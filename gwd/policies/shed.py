@@ -117,7 +117,7 @@ class Shed:
                 segment, column, self._most, WINDOW_US, ipv6_prefix=self._prefix
             )
 
-    def __call__(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal | None:
+    def judge(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal | None:
         """Judge a request of `visitor`, who `is_peer` if it is the connection's other end."""
         if visitor.exempt:
             return None

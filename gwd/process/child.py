@@ -7,10 +7,11 @@ supervisor, which keeps every listener open: a child that dies leaves its queue 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gwd.config.snapshot import Snapshot
 from gwd.segment.memory import Segment
+from gwd.tls.contexts import ListenerContexts
 
 WORKER = "worker"
 CONTROLLER = "controller"
@@ -23,8 +24,8 @@ class Child:
     `slot` counts workers from 0 (the controller is slot 0 of its role); `column` is this
     process's own column of the segment, the only one it may write. `listeners` holds one
     listening, non-blocking socket per address of `snapshot.server.bind`, in that order, and is
-    empty for the controller. A worker that drains accepts what is queued, then closes them; from
-    then on nobody has them open, and clients are refused at once.
+    empty for the controller. A worker that drains accepts what is queued, then closes them. When
+    the gateway stops, nobody has them open from then on, and clients are refused at once.
     `workers` says how many worker slots there are, for shares of gateway-wide limits.
     """
 
@@ -39,3 +40,5 @@ class Child:
     generation: int
     supervisor_pid: int
     workers: int
+    tls: ListenerContexts = field(default_factory=ListenerContexts)
+    """Made before the fork and this process's own from then on; it renews them itself."""

@@ -1,10 +1,12 @@
 """The child's end of the control channel: the supervisor's words become calls on an `Actor`.
 
 Strategy: the channel is a SOCK_SEQPACKET pair, so a message is a packet, whole or not at all: a
-msgpack map of at most 64 KiB with an "op", sometimes with one fd beside it. The supervisor speaks
-`prepare`, `commit`, `abort`, `workers`, `unready`, `drain`, `stop`, `reopen_logs`; the child
-answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `retiring`, `drained`, and the
-controller says `ban_filter`. Packets keep their order, so an abort can never overtake its prepare.
+msgpack map of at most 64 KiB with an "op", sometimes with fds beside it. The supervisor speaks
+`prepare`, `commit`, `abort`, `workers`, `adopt`, `release`, `unready`, `drain`, `stop`,
+`reopen_logs`; the child answers `ready`, `prepared`, `failed`, `committed`, `aborted`, `adopted`,
+`not_adopted`, `retiring`, `drained`, and the controller says `ban_filter` and
+`certificates_changed`. Packets keep their order, so an abort can never overtake its prepare, nor a
+release its adopt.
 
 Everything that every child owes the supervisor is done here, once: the heartbeat, the state and
 generation cells of its column, SIGTERM, and the end when the supervisor is gone. The heartbeat is
@@ -40,6 +42,8 @@ from gwd.process.child import Child
 from gwd.segment.processes import DRAINING, READY, ProcessTable
 
 MAX_MESSAGE = 65536
+MAX_FDS = 253
+"""Beside one message: SCM_MAX_FD of <net/scm.h>."""
 HEARTBEAT_INTERVAL = 0.25
 """Seconds between two heartbeats; the shortest judgement the supervisor passes is one second."""
 COMMIT_FAILED_STATUS = 70
@@ -73,6 +77,24 @@ class Actor(Protocol):
         """Close and open the log files anew (SIGUSR1, logrotate)."""
 
 
+class Adopter(Protocol):
+    """What a worker does beside: its slot is one of several, whose listeners it may have to serve
+    too, and whose number is its share of what is limited for all.
+    """
+
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        """Accept from the non-blocking `listeners` of `slot` too, in place of those it may have
+        adopted from that slot before; they are the worker's from now on. False, and the listeners
+        closed, if it accepts no more.
+        """
+
+    def release(self, slot: int) -> None:
+        """Close the listeners adopted from `slot`, if there are any: others serve them."""
+
+    def share(self, workers: int) -> None:
+        """There are so many worker slots from now on."""
+
+
 class _Reload(enum.Enum):
     IDLE = enum.auto()
     PREPARING = enum.auto()
@@ -85,15 +107,23 @@ class Control:
     Create it when the loop exists, call `ready()` when the child can do its work. `serving` is
     what a readiness probe on the data port should say: True from `ready()` until the gateway
     begins to stop (`shutdown_delay`: not ready, still serving) or this child drains.
-    `workers` is the number of worker slots; a reload may raise it.
+    `workers` is the number of worker slots; a reload may change it. `adopter`: in a worker,
+    who is told of that, and of the listeners of other slots.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, child: Child, actor: Actor) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        child: Child,
+        actor: Actor,
+        adopter: Adopter | None = None,
+    ) -> None:
         self.serving = False
         self.workers = child.workers
         self._loop = loop
         self._child = child
         self._actor = actor
+        self._adopter = adopter
         self._channel: socket.socket | None = child.channel
         self._table = ProcessTable(child.segment)
         self._grace = child.snapshot.server.shutdown_grace
@@ -139,7 +169,7 @@ class Control:
         while channel is not None:
             try:
                 data, fds, _flags, _address = socket.recv_fds(
-                    channel, MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC
+                    channel, MAX_MESSAGE, MAX_FDS, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
@@ -165,6 +195,12 @@ class Control:
                 self._abort()
             case "workers":
                 self.workers = message["count"]
+                if self._adopter is not None:
+                    self._adopter.share(self.workers)
+            case "adopt":
+                self._adopt(message, fds)
+            case "release" if self._adopter is not None:
+                self._adopter.release(message["slot"])
             case "unready":
                 self.serving = False
                 self._table.set_state(self._child.column, DRAINING)
@@ -202,6 +238,17 @@ class Control:
             self._channel = None
         self.serving = False
         self._actor.stop()
+
+    def _adopt(self, message: Mapping[str, Any], fds: list[int]) -> None:
+        """Have the worker serve another slot too. The kernel leaves out fds for which there is no
+        room: then none is taken, and another worker is asked."""
+        slot, taken = message["slot"], False
+        if len(fds) == message["listeners"] and self._adopter is not None:
+            listeners = [socket.socket(fileno=fd) for fd in fds]
+            fds.clear()
+            taken = self._adopter.adopt(slot, listeners)
+        op = "adopted" if taken else "not_adopted"
+        self._send({"op": op, "slot": slot, "number": message["number"]})
 
     # --- a reload ----------------------------------------------------------------------------
 

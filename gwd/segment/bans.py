@@ -226,6 +226,11 @@ class Bans:
         words[head + layout.BANS_FILTER_ADDRESSES] = addresses
         words[head + layout.BANS_FILTER_SEQUENCE] = sequence
 
+    @property
+    def filters(self) -> bool:
+        """Whether all listeners have a filter."""
+        return self._words[self._head + layout.BANS_FILTER_STATE] == FILTER_ON
+
     def filter(self) -> FilterView:
         words, head = self._words, self._head
         return FilterView(

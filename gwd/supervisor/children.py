@@ -57,6 +57,8 @@ class ChildProcess:
     started: float
     ready: bool = False
     retiring: bool = False
+    condemned: bool = False
+    """It is being ended for what it did not do."""
     kill_at: float = field(default=float("inf"))
 
     @property
@@ -73,6 +75,9 @@ class Owner(Protocol):
     def forked(self, child: ChildProcess) -> None: ...
 
     def heard(self, child: ChildProcess, message: Mapping[str, Any]) -> None: ...
+
+    def retires(self, child: ChildProcess) -> None:
+        """It drains from now on, and has no seat any more."""
 
     def ended(self, child: ChildProcess) -> None:
         """Reaped; whether its seat is filled again is settled already."""
@@ -113,6 +118,10 @@ class Children:
         """The children that hold a seat; not those that retire."""
         return list(self._seated.values())
 
+    def on(self, seat: Seat) -> ChildProcess | None:
+        """Who holds `seat`."""
+        return self._seated.get(seat)
+
     def get(self, pid: int) -> ChildProcess | None:
         return self._alive.get(pid)
 
@@ -124,9 +133,16 @@ class Children:
     # --- coming and going --------------------------------------------------------------------
 
     def fill(self, seat: Seat) -> None:
-        """Have a child on `seat` from now on."""
+        """Have a child on `seat` from now on, if there is none."""
         self._respawns[seat] = Respawn()
-        self._spawn(seat)
+        if seat not in self._seated:
+            self._due.pop(seat, None)
+            self._spawn(seat)
+
+    def empty(self, seat: Seat) -> None:
+        """Have nobody follow who sits on `seat`."""
+        self._respawns.pop(seat, None)
+        self._due.pop(seat, None)
 
     def abandon(self) -> None:
         """Follow nobody up any more."""
@@ -145,7 +161,8 @@ class Children:
 
     def replace(self, child: ChildProcess, why: str) -> None:
         """End `child`, stack on stderr first: it does not do what it should."""
-        if child.kill_at == float("inf"):
+        if child.kill_at == float("inf") and not child.condemned:
+            child.condemned = True
             self._log("error", "child replaced", child=child.name, pid=child.pid, reason=why)
             self.kill(child, signal.SIGABRT)
             child.kill_at = time.monotonic() + ABORT_TIME
@@ -156,13 +173,19 @@ class Children:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(child.pidfd, signum)
 
-    def replace_hung(self, *, now: float, awake_since: float, watchdog: float) -> None:
-        """End the children whose heart stands still, and those that never begin."""
+    def beats(self) -> dict[int, float]:
+        """The last heartbeat of each ready child by its pid, monotonic seconds."""
         beats = {}
         for row in self._table.live():
             child = self._alive.get(row.pid)
             if child is not None and child.ready:
                 beats[child.pid] = row.heartbeat_ns / 1e9
+        return beats
+
+    def replace_hung(
+        self, beats: Mapping[int, float], *, now: float, awake_since: float, watchdog: float
+    ) -> None:
+        """End the children whose heart stands still, and those that never begin."""
         for pid in hung(beats, now=now, awake_since=awake_since, watchdog=watchdog):
             self.replace(self._alive[pid], f"no heartbeat for {now - beats[pid]:.1f} s")
         for child in self:
@@ -245,30 +268,29 @@ class Children:
 
     # --- the channel -------------------------------------------------------------------------
 
-    def tell(
-        self, children: Iterable[ChildProcess], message: Mapping[str, Any], fd: int = -1
-    ) -> None:
-        """Send `message`, with `fd` if that is not -1. A child whose queue is full is replaced."""
+    def tell(self, children: Iterable[ChildProcess], message: Mapping[str, Any], *fds: int) -> None:
+        """Send `message`, with `fds`, MAX_FDS at most. A child whose queue is full is replaced."""
         packet = msgpack.packb(message)
         for child in children:
             try:
-                if fd < 0:
-                    child.channel.send(packet)
+                if fds:
+                    socket.send_fds(child.channel, [packet], fds)
                 else:
-                    socket.send_fds(child.channel, [packet], [fd])
+                    child.channel.send(packet)
             except BlockingIOError:
                 self.replace(child, "does not read its control channel")
             except OSError:
                 pass  # it is dying: its pidfd tells
 
     def retire(self, child: ChildProcess) -> None:
-        """`child` drains by itself: give its seat to a successor now."""
+        """`child` drains: its seat is for a successor now, if it is to have one."""
         if not child.retiring:
             child.retiring = True
             if self._seated.get(child.seat) is child:
                 del self._seated[child.seat]
                 if child.seat in self._respawns:
                     self._due[child.seat] = time.monotonic()
+            self._owner.retires(child)
 
     def _hear(self, child: ChildProcess) -> None:
         while child.channel.fileno() != -1:

@@ -8,6 +8,10 @@ time limit, so a reload always ends. Requests that come meanwhile are one reques
 However it ends, the result goes to the Board of the segment (where `gwd reload` waits for it), to
 the log and to the service manager.
 
+Certificates that change in their files come in by the same rollout, but without the file: what is
+offered then is the config in force with other certificates (`renew_certificates`). Only the log
+hears of it, as nobody has asked for it.
+
 Rows of the segment (endpoints, routes) that the new config needs are added before anybody
 prepares. Those that only the old one had stay until the next reload: requests that began on the
 old tables still count on them.
@@ -21,7 +25,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gwd.config.snapshot import Snapshot
-from gwd.process.child import WORKER
 from gwd.process.events import Log
 from gwd.segment.board import Board
 from gwd.segment.endpoints import EndpointTable
@@ -29,11 +32,13 @@ from gwd.segment.memory import Segment
 from gwd.segment.metrics import RouteMetrics
 from gwd.supervisor.children import ChildProcess, Children
 from gwd.supervisor.cores import usable_cores
-from gwd.supervisor.listeners import BindError, Listeners
-from gwd.supervisor.loading import Loader, Loading, Outcome
+from gwd.supervisor.listeners import BindError
+from gwd.supervisor.loading import Loader, Loading, Outcome, renewed_checked
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.rollout import Phase, Rollout
+from gwd.supervisor.slots import Slots
 from gwd.supervisor.systemd import Notifier
+from gwd.tls.contexts import BadCertificate, ListenerContexts, Prepared
 
 PHASE_TIME = 10.0
 """Seconds children have to prepare, to commit, to abort."""
@@ -47,6 +52,7 @@ class Configuration:
         *,
         snapshot: Snapshot,
         snapshot_fd: int,
+        tls: ListenerContexts,
         path: str,
         workers_option: int | None,
         environ: Mapping[str, str],
@@ -59,6 +65,8 @@ class Configuration:
         self.snapshot = snapshot
         self.generation = 1
         self.workers = worker_count(workers_option, snapshot)
+        self.tls = tls
+        """What children are forked with; always of `snapshot`."""
         self.board = Board(segment)
         self._snapshot_fd = snapshot_fd
         self._path = path
@@ -71,27 +79,36 @@ class Configuration:
         self._log = log
         self._loader = loader
         self._children: Children
-        self._listeners: Listeners
+        self._slots: Slots
         self._publish: Callable[[], None]
         self._wanted = False
+        self._renewal_wanted = False
+        self._renewing = False
+        self._renewal_refused: tuple[str, ...] = ()
         self._loading: Loading | None = None
         self._rollout: Rollout | None = None
         self._offered = self.generation
         """The generation offered last, taken or not: no two reloads share a number."""
         self._next: Snapshot | None = None
         self._next_fd = -1
+        self._next_tls: Prepared | None = None
         self._next_workers = self.workers
         self._deadline = float("inf")
         self._endpoints.assign(endpoint_names(snapshot))
         self._metrics.assign(route_names(snapshot))
         self.board.loaded(self.generation, snapshot.digest)
 
-    def begin(self, children: Children, listeners: Listeners, publish: Callable[[], None]) -> None:
+    def begin(self, children: Children, slots: Slots, publish: Callable[[], None]) -> None:
         """From now on there are children to tell. `publish` is called when a config comes
         into force and when `workers` changes."""
         self._children = children
-        self._listeners = listeners
+        self._slots = slots
         self._publish = publish
+
+    @property
+    def adopted(self) -> Mapping[int, int]:
+        """`Slots.adopted`, for whoever publishes what is in force."""
+        return self._slots.adopted()
 
     def pids(self) -> tuple[int, ...]:
         """The process that loads a config just now, if there is one."""
@@ -111,20 +128,38 @@ class Configuration:
         if self._loading is not None or self._rollout is not None:
             self._wanted = True
             return
-        self._wanted = False
+        self._wanted = self._renewing = False
         self.board.reload_begun()
         self._notifier.reloading()
         self._log("info", "reload begun", config=self._path)
         if self._path == "-":
             self._refuse(("the config came from standard input, which cannot be read again",))
             return
-        self._loading = Loading(self._path, self._environ, self._loader)
-        self._poller.register(self._loading.pidfd, self._loaded)
-        self._deadline = self._loading.deadline
+        self._load(Loading(self._path, self._environ, self._loader))
+
+    def renew_certificates(self, generation: int) -> None:
+        """Files of `[server.tls]` are not what they were in config `generation`: take them.
+
+        The rest of the config stays what it is, whatever lies in its file.
+        """
+        if self._loading is not None or self._rollout is not None:
+            self._renewal_wanted = True
+            return
+        self._renewal_wanted = False
+        if generation != self.generation:
+            return  # a reload has read them meanwhile; the controller looks again
+        self._renewing = True
+        snapshot = self.snapshot
+        self._load(Loading("", {}, lambda _path, _environ: renewed_checked(snapshot)))
+
+    def _load(self, loading: Loading) -> None:
+        self._loading = loading
+        self._poller.register(loading.pidfd, self._loaded)
+        self._deadline = loading.deadline
 
     def give_up(self) -> None:
         """The gateway stops: whatever is under way ends without effect."""
-        self._wanted = False
+        self._wanted = self._renewal_wanted = False
         if self._loading is not None:
             self._loading.kill()
             self._poller.unregister(self._loading.pidfd)
@@ -180,6 +215,11 @@ class Configuration:
                 rollout.answered(child.pid)
         self._advance()
 
+    def retires(self, child: ChildProcess) -> None:
+        if self._rollout is not None:
+            self._rollout.left(child.pid)
+            self._advance()
+
     def ended(self, child: ChildProcess) -> None:
         if self._rollout is not None:
             self._rollout.died(child.pid, was_ready=child.ready)
@@ -198,7 +238,16 @@ class Configuration:
         if outcome.snapshot is None:
             self._refuse(outcome.errors)
             return
-        errors = self._unchangeable(outcome) or self._make_rows(outcome.snapshot)
+        if self._renewing and outcome.snapshot == self.snapshot:
+            os.close(outcome.snapshot_fd)
+            self._deadline = float("inf")
+            self._next_request()
+            return
+        errors = (
+            self._unchangeable(outcome)
+            or self._prepare_tls(outcome.snapshot)
+            or self._make_rows(outcome.snapshot)
+        )
         if errors:
             os.close(outcome.snapshot_fd)
             self._refuse(tuple(errors))
@@ -214,19 +263,21 @@ class Configuration:
         old, new = self.snapshot, outcome.snapshot
         assert new is not None
         errors = []
-        if new.server.bind != old.server.bind:
+        if _addresses(new) != _addresses(old):
             errors.append("server.bind has changed, which needs a restart")
         if new.segment != old.segment:
             errors.append("[segment] has changed, which needs a restart")
         if new.admin_bind != old.admin_bind:
             errors.append("admin.bind has changed, which needs a restart")
-        workers = self._workers_for(new)
-        if workers < self.workers:
-            errors.append(
-                f"server.workers goes from {self.workers} down to {workers}, "
-                "which needs a restart; more of them can be had without"
-            )
         return [f"{self._path}: {error}" for error in errors]
+
+    def _prepare_tls(self, new: Snapshot) -> list[str]:
+        """Have the contexts that later children are forked with; errors if OpenSSL refuses."""
+        try:
+            self._next_tls = self.tls.prepare_at_once(new)
+        except BadCertificate as error:
+            return [f"{self._path}: server.tls: OpenSSL does not take it: {error}"]
+        return []
 
     def _workers_for(self, snapshot: Snapshot) -> int:
         """How many workers `snapshot` means. "auto" is decided at the start, once."""
@@ -274,7 +325,7 @@ class Configuration:
                     self._children.tell(asked, {"op": "abort", "generation": self._offered})
                 case Phase.COMMITTED:
                     self._rollout = None
-                    self._report(True, self._grow())
+                    self._report(True, self._resize())
                 case Phase.ABORTED:
                     self._rollout = None
                     self._drop_next()
@@ -286,42 +337,51 @@ class Configuration:
         os.close(self._snapshot_fd)
         self.snapshot, self._snapshot_fd = self._next, self._next_fd
         self._next, self._next_fd = None, -1
+        assert self._next_tls is not None
+        self.tls.install(self._next_tls)
+        self._next_tls = None
         self.generation = self._offered
         self._publish()
 
-    def _grow(self) -> str:
-        """Have as many workers as the new config says; what to tell the operator.
-
-        A new listener takes its share of clients at once, so it comes right before its worker.
-        """
+    def _resize(self) -> str:
+        """Have as many workers as the new config says; what to tell the operator."""
         before, wanted = self.workers, self._next_workers
-        if wanted <= before:
+        if wanted == before:
             return "reloaded"
         try:
-            self._listeners.grow(wanted)
+            self._slots.resize(wanted)
         except BindError as error:
             return f"reloaded, but there are still {before} workers: {error}"
         self.workers = wanted
         self._publish()
-        self._children.tell(self._children, {"op": "workers", "count": wanted})
-        for slot in range(before, wanted):
-            self._children.fill((WORKER, slot))
-        return f"reloaded, {wanted} workers instead of {before}"
+        return f"reloaded, {wanted} worker{'s' if wanted != 1 else ''} instead of {before}"
 
     def _drop_next(self) -> None:
         if self._next_fd >= 0:
             os.close(self._next_fd)
-        self._next, self._next_fd = None, -1
+        self._next, self._next_fd, self._next_tls = None, -1, None
 
     # --- the result --------------------------------------------------------------------------
 
     def _refuse(self, errors: tuple[str, ...]) -> None:
+        if self._renewing:
+            # It is tried again and again: the same trouble is told once.
+            if errors != self._renewal_refused:
+                for error in errors:
+                    self._log("error", "certificates not renewed", detail=error)
+            self._renewal_refused = errors
+            self._next_request()
+            return
         for error in errors:
             self._log("error", "reload refused", detail=error)
         self._report(False, "\n".join(errors))
 
     def _report(self, ok: bool, message: str) -> None:
-        self._deadline = float("inf")
+        if ok:
+            self._renewal_refused = ()
+        if self._renewing:
+            self._renewed()
+            return
         digest = self.snapshot.digest
         self.board.reload_done(ok, message, self.generation, digest)
         if ok:
@@ -330,8 +390,26 @@ class Configuration:
         else:
             first = message.partition("\n")[0]
             self._notifier.ready(f"{self.status()}; last reload refused: {first}")
+        self._next_request()
+
+    def _renewed(self) -> None:
+        self.board.loaded(self.generation, self.snapshot.digest)
+        tls = self.snapshot.server.tls
+        files = [certificate.cert_file for certificate in tls.certificates] if tls else []
+        self._log("info", "certificates renewed", files=files)
+        self._next_request()
+
+    def _next_request(self) -> None:
+        """One thing is over: do what was asked for meanwhile."""
+        self._deadline = float("inf")
         if self._wanted:
             self.request()
+        elif self._renewal_wanted:
+            self.renew_certificates(self.generation)
+
+
+def _addresses(snapshot: Snapshot) -> list[tuple[str, int]]:
+    return [(bind.host, bind.port) for bind in snapshot.server.bind]
 
 
 def worker_count(option: int | None, snapshot: Snapshot) -> int:

@@ -13,8 +13,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 
+from gwd.config.snapshot import Bind
 from gwd.process.child import CONTROLLER, WORKER
 from gwd.process.events import EventLog
 from gwd.segment.memory import Segment, Sizes
@@ -28,6 +29,7 @@ from gwd.supervisor.pidfile import AlreadyRunning, PidFile, path_for_daemon
 from gwd.supervisor.poller import Poller
 from gwd.supervisor.supervisor import Supervisor, raise_file_limit
 from gwd.supervisor.systemd import Notifier
+from gwd.tls.contexts import ListenerContexts
 
 GOOD = 0
 FAILED = 1
@@ -94,6 +96,7 @@ def launch(
         except OSError as error:
             _say([f"gwd: cannot use the runtime directory: {error.strerror}: {error.filename}"])
             return FAILED
+        contexts = ListenerContexts.make(snapshot)
         segment = Segment.create(Sizes(**dataclasses.asdict(snapshot.segment)))
         taken.callback(segment.close)
         poller = Poller()
@@ -101,6 +104,7 @@ def launch(
         configuration = Configuration(
             snapshot=snapshot,
             snapshot_fd=outcome.snapshot_fd,
+            tls=contexts,
             path=options.config,
             workers_option=options.workers,
             environ=environ,
@@ -122,6 +126,7 @@ def launch(
                 started=started,
                 addresses=listeners.addresses,
                 workers=configuration.workers,
+                adopted=configuration.adopted,
                 ipv6_prefix=limits.ipv6_prefix,
                 never_banned={
                     "limits.exempt": limits.exempt,
@@ -140,15 +145,16 @@ def launch(
             entries=entries,
             role_codes={WORKER: WORKER_CODE, CONTROLLER: CONTROLLER_CODE},
             log=log,
-            announce=_announcer(options.ready_fd),
+            announce=_announcer(options.ready_fd, snapshot.server.bind),
             publish=publish,
         )
         return supervisor.run()
 
 
-def _announcer(ready_fd: int) -> Callable[[list[str]], None]:
+def _announcer(ready_fd: int, binds: Sequence[Bind]) -> Callable[[list[str]], None]:
     def announce(addresses: list[str]) -> None:
-        _say(f"listening on http://{address}" for address in addresses)
+        for bind, address in zip(binds, addresses, strict=True):
+            _say([f"listening on {'https' if bind.tls else 'http'}://{address}"])
         if ready_fd >= 0:
             record = {"pid": os.getpid(), "addresses": addresses}
             with contextlib.suppress(OSError):

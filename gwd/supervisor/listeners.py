@@ -15,7 +15,6 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 
 from gwd.config.snapshot import Bind
 from gwd.process.socket_filter import attach, detach
@@ -42,6 +41,8 @@ class Listeners:
         self._targets = [_resolve(bind, binds) for bind in binds]
         self._slots: list[tuple[socket.socket, ...]] = []
         self._program = b""
+        self._uniform = True
+        """Whether all sockets have that program."""
         for target in self._targets:
             target.probe()
         try:
@@ -56,7 +57,10 @@ class Listeners:
         return [target.text for target in self._targets]
 
     def grow(self, slots: int) -> None:
-        """Have sockets for at least `slots` slots; all new ones or, at a BindError, none."""
+        """Have sockets for at least `slots` slots; all new ones or, at a BindError, none.
+
+        The new ones have no filter before the next call of `filter`.
+        """
         added: list[tuple[socket.socket, ...]] = []
         row: list[socket.socket] = []
         try:
@@ -70,19 +74,17 @@ class Listeners:
                 sock.close()
             raise
         self._slots += added
-        if self._program:
-            for sock in (sock for row in added for sock in row):
-                with suppress(OSError):  # who is banned is closed at accept then
-                    attach(sock, self._program)
+        if added and self._program:
+            self._uniform = False
 
     def filter(self, program: bytes) -> None:
-        """Have `program` judge the packets of all sockets, present and future; b"" for none.
+        """Have `program` judge the packets of all sockets that there are; b"" for none.
 
         Raises OSError if the kernel does not take it; then none of them has a filter.
         """
-        if program == self._program:
+        if program == self._program and self._uniform:
             return
-        self._program = program
+        self._program, self._uniform = program, True
         sockets = [sock for row in self._slots for sock in row]
         try:
             for sock in sockets if program else ():
@@ -94,6 +96,10 @@ class Listeners:
             if not self._program:
                 for sock in sockets:
                     detach(sock)
+
+    def __len__(self) -> int:
+        """How many slots have sockets."""
+        return len(self._slots)
 
     def of(self, slot: int) -> tuple[socket.socket, ...]:
         """The sockets of one slot, one per address."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgpack
 
@@ -32,7 +32,18 @@ TIME_OUT = 30.0
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _MAX_REPORT = 1 << 20
 
-Loader = Callable[[str, Mapping[str, str]], "Loaded"]
+
+class Good(Protocol):
+    """What a load that succeeded has to give."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    @property
+    def warnings(self) -> list[Problem]: ...
+
+
+Loader = Callable[[str, Mapping[str, str]], Good]
 
 
 def load_checked(path: str, environ: Mapping[str, str]) -> Loaded:
@@ -50,13 +61,41 @@ def load_checked(path: str, environ: Mapping[str, str]) -> Loaded:
     return loaded
 
 
+def renewed_checked(snapshot: Snapshot) -> Good:
+    """`snapshot` with its certificates as their files hold them now, and built for trial.
+
+    Raises ConfigError.
+    """
+    from gwd.config.problems import ConfigError, Problem
+    from gwd.config.tls_files import renewed
+    from gwd.tls.contexts import BadCertificate, ListenerContexts
+
+    found = renewed(snapshot)
+    try:
+        ListenerContexts.make(found.snapshot)
+    except BadCertificate as error:
+        tls = found.snapshot.server.tls
+        assert tls is not None
+        file = tls.client_ca_file if error.index < 0 else tls.certificates[error.index].cert_file
+        raise ConfigError([Problem(file, f"OpenSSL does not take it: {error}")]) from None
+    return found
+
+
 def _trial(loaded: Loaded) -> Iterator[Problem]:
     """What cannot be built of a valid config, each at its place in the file."""
     from gwd.policies.assemble import build_authenticators, route_policies
     from gwd.policies.keys import BadVerifier
     from gwd.routing.table import conflicts
+    from gwd.tls.contexts import BadCertificate, ListenerContexts
 
     snapshot = loaded.snapshot
+    try:
+        ListenerContexts.make(snapshot)
+    except BadCertificate as error:
+        what = "client_ca" if error.index < 0 else "a certificate"
+        yield loaded.problem(
+            "server", "tls", message=f"OpenSSL does not take {what}: {error}; have it issued anew"
+        )
     for index, route in enumerate(snapshot.routes):
         for key, build in _route_builders(route):
             try:

@@ -1,12 +1,12 @@
 """`gwd.pid`: how commands find the daemon without talking to it.
 
 The file lies beside the admin socket and holds one JSON object: how to reach the daemon (pid,
-segment_fd, started, addresses, workers), and what of its config commands must know to ban
-(ipv6_prefix, never_banned, …), written anew whenever a config comes into force. What makes it true
-is not its text but its lock: a POSIX record lock over the whole file, which the kernel ties to the
-supervisor's process (children do not inherit it) and drops when that ends, however it ends. A file
-nobody locks is a dead daemon's. A reader asks the kernel who holds the lock (F_GETLK) and never
-takes it, so looking disturbs nobody.
+segment_fd, started, addresses), how many workers it means to have and which of them accept for
+others, and what of its config commands must know to ban (ipv6_prefix, never_banned, …); written
+anew whenever any of it changes. What makes it true is not its text but its lock: a POSIX record
+lock over the whole file, which the kernel ties to the supervisor's process (children do not inherit
+it) and drops when that ends, however it ends. A file nobody locks is a dead daemon's. A reader asks
+the kernel who holds the lock (F_GETLK) and never takes it, so looking disturbs nobody.
 
 Readers take no more than `_LONGEST` bytes: of very many networks that are never banned, only so
 many are told as keep the file shorter.
@@ -53,6 +53,8 @@ class Found:
     addresses: tuple[str, ...]
     workers: int
     """How many it means to have."""
+    adopted: Mapping[int, int] = field(default_factory=dict)
+    """By slot, the slot of the worker that accepts for it beside its own."""
     ipv6_prefix: int = 64
     """IPv6 addresses that share so many bits count as one."""
     never_banned: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class PidFile:
         started: float,
         addresses: Sequence[str],
         workers: int,
+        adopted: Mapping[int, int] | None = None,
         ipv6_prefix: int = 64,
         never_banned: Mapping[str, Sequence[str]] | None = None,
         ban_action: str = "drop",
@@ -113,6 +116,7 @@ class PidFile:
             "started": started,
             "addresses": list(addresses),
             "workers": workers,
+            "adopted": list((adopted or {}).items()),
             "ipv6_prefix": ipv6_prefix,
             "never_banned": told,
             "untold": untold,
@@ -219,6 +223,7 @@ def _parse(text: bytes, path: str) -> Found | None:
             started=float(record["started"]),
             addresses=tuple(map(str, record["addresses"])),
             workers=int(record["workers"]),
+            adopted={int(slot): int(by) for slot, by in record.get("adopted", ())},
             ipv6_prefix=int(record.get("ipv6_prefix", 64)),
             never_banned={
                 key: tuple(map(str, networks))

@@ -84,6 +84,12 @@ class Rollout:
         if self.phase in (Phase.COMMITTING, Phase.ABORTING):
             self._waiting.discard(child)
 
+    def left(self, child: int) -> None:
+        """`child` drains: it ends on the config it has."""
+        self._asked.discard(child)
+        self._waiting.discard(child)
+        self._prepared.discard(child)
+
     def died(self, child: int, *, was_ready: bool = True) -> None:
         """`child` has ended. The config is not to blame for one that never became ready."""
         if child not in self._asked:

@@ -32,14 +32,16 @@ from typing import Any
 
 from gwd.process.child import CONTROLLER, WORKER, Child
 from gwd.process.events import Log
-from gwd.segment.bans import FILTER_FAILED, FILTER_OFF, FILTER_ON, Bans
+from gwd.segment.bans import Bans
 from gwd.segment.memory import Segment
 from gwd.segment.processes import ProcessTable
+from gwd.supervisor.ban_filter import BanFilter
 from gwd.supervisor.children import ChildProcess, Children, Entry, Seat
 from gwd.supervisor.configuration import Configuration
 from gwd.supervisor.hung import LATE_TICK
 from gwd.supervisor.listeners import Listeners
 from gwd.supervisor.poller import Poller
+from gwd.supervisor.slots import Slots
 from gwd.supervisor.systemd import Notifier
 
 TICK = 0.25
@@ -83,7 +85,7 @@ class Supervisor:
         self._configuration = configuration
         self._segment = segment
         self._listeners = listeners
-        self._bans = Bans(segment)
+        self._ban_filter = BanFilter(listeners, Bans(segment), log)
         self._poller = poller
         self._notifier = notifier
         self._log = log
@@ -97,7 +99,16 @@ class Supervisor:
             segment_fd=segment.fd,
             log=log,
         )
-        configuration.begin(self._children, listeners, publish)
+        self._slots = Slots(
+            workers=configuration.workers,
+            children=self._children,
+            listeners=listeners,
+            log=log,
+            grow=self._ban_filter.grow,
+            grace=lambda: configuration.snapshot.server.shutdown_grace,
+            changed=publish,
+        )
+        configuration.begin(self._children, self._slots, publish)
         publish()
         self._pid = os.getpid()
         self._status = 0
@@ -106,7 +117,6 @@ class Supervisor:
         self._announced = False
         self._ever_ready = False
         self._failed_slots: set[int] = set()
-        self._filter_refused = False
         self._started = self._last_tick = self._awake_since = time.monotonic()
         self._next_alive = self._started
         self._wakeup, self._wakeup_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -122,11 +132,13 @@ class Supervisor:
     def run(self) -> int:
         """Serve until told to stop. The exit status: 0, or 4 if no worker could live."""
         with self._signal_handlers():
-            for slot in range(self._configuration.workers):
-                self._children.fill((WORKER, slot))
+            self._slots.fill()
             self._children.fill((CONTROLLER, 0))
             while len(self._children) or self._stage < Stage.ENDING:
                 self._poller.wait(self._sleep())
+                # A signal to the whole process group ends children too, and these may be seen
+                # first: nobody is followed up before we know why.
+                self._read_signals()
                 self._tick(time.monotonic())
         self._log("info", "gwd stopped", status=self._status)
         return self._status
@@ -198,8 +210,12 @@ class Supervisor:
             os.close(self._wakeup_writer)
 
     def _read_signals(self) -> None:
+        try:
+            numbers = os.read(self._wakeup, 512)
+        except BlockingIOError:
+            return
         # HUPs that lie here together are one: there is nothing between them to see.
-        for number in dict.fromkeys(os.read(self._wakeup, 512)):
+        for number in dict.fromkeys(numbers):
             self._signals[number]()
 
     # --- time --------------------------------------------------------------------------------
@@ -215,8 +231,11 @@ class Supervisor:
         self._children.tick(now)
         self._configuration.tick(now)
         if self._stage < Stage.ENDING:
-            watchdog = self._configuration.snapshot.server.watchdog
-            self._children.replace_hung(now=now, awake_since=self._awake_since, watchdog=watchdog)
+            watchdog, awake_since = self._configuration.snapshot.server.watchdog, self._awake_since
+            beats = self._children.beats()
+            if self._stage < Stage.DRAINING:
+                self._slots.tick(now, beats, awake_since)
+            self._children.replace_hung(beats, now=now, awake_since=awake_since, watchdog=watchdog)
             self._tell_alive(now, watchdog)
         if self._stage is Stage.SERVING and not self._announced:
             self._look_ready(now)
@@ -260,7 +279,8 @@ class Supervisor:
             snapshot=self._configuration.snapshot,
             generation=self._configuration.generation,
             supervisor_pid=self._pid,
-            workers=self._configuration.workers,
+            workers=self._slots.wanted,
+            tls=self._configuration.tls,
         )
 
     def forked(self, child: ChildProcess) -> None:
@@ -271,32 +291,26 @@ class Supervisor:
     def heard(self, child: ChildProcess, message: Mapping[str, Any]) -> None:
         if message["op"] == "ready" and child.seat[0] == WORKER:
             self._ever_ready = True
-        if message["op"] == "ban_filter":
-            self._filter(message["program"], message["addresses"], message["sequence"])
-        else:
-            self._configuration.heard(child, message)
+        match message["op"]:
+            case "ban_filter" if self._stage < Stage.DRAINING:
+                program, addresses = message["program"], message["addresses"]
+                self._ban_filter.put(program, addresses, message["sequence"])
+            case "ban_filter":
+                pass  # the listeners are the workers' now, as they are
+            case "certificates_changed":
+                if self._stage is Stage.SERVING:
+                    self._configuration.renew_certificates(message["generation"])
+            case "adopted" | "not_adopted":
+                self._slots.heard(message)
+            case _:
+                self._configuration.heard(child, message)
 
-    def _filter(self, program: bytes, addresses: int, sequence: int) -> None:
-        """Have the kernel drop who is banned, or else say why it does not."""
-        if self._stage >= Stage.DRAINING:
-            return  # the listeners are the workers' now, as they are
-        state, code = (FILTER_ON if program else FILTER_OFF), 0
-        try:
-            self._listeners.filter(program)
-        except OSError as error:
-            state, code = FILTER_FAILED, error.errno or 0
-            if not self._filter_refused:
-                detail = f"{os.strerror(code)}: workers close at accept instead"
-                self._log("warning", "ban filter refused", detail=detail, addresses=addresses)
-            self._filter_refused = True
-        else:
-            if program and self._filter_refused:
-                self._filter_refused = False
-                self._log("info", "ban filter taken", addresses=addresses)
-        self._bans.filter_is(state, code, addresses, sequence)
+    def retires(self, child: ChildProcess) -> None:
+        self._configuration.retires(child)
 
     def ended(self, child: ChildProcess) -> None:
         self._configuration.ended(child)
+        self._slots.ended(child)
         role, slot = child.seat
         if self._stage is Stage.DRAINING and not self._workers():
             self._end()
@@ -335,6 +349,7 @@ class Supervisor:
         grace = self._configuration.snapshot.server.shutdown_grace
         self._enter(Stage.DRAINING, grace + DRAIN_MARGIN)
         self._children.abandon()
+        self._slots.hand_over(time.monotonic(), self._children.beats())
         # Now the workers' copies are the last ones: when they close them, clients are refused
         # at once instead of waiting in a queue that nobody serves.
         self._listeners.close()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 from gwd.clock import NEVER, Clock
 from gwd.http.bodies import response_body
 from gwd.http.gate import ResponseReader
+from gwd.http.head import SwitchHead
 from gwd.http.problem import Refusal
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def reset(transport: asyncio.Transport) -> None:
     """End `transport` with an RST, so that a cut body looks cut, and drop what it buffers."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):  # already gone
+        with contextlib.suppress(OSError, ValueError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 
@@ -99,6 +100,11 @@ class Connection:
             assert self._transport is not None
             self._transport.write(wire)
 
+    def unwritten(self) -> int:
+        """Bytes that the peer has not taken."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() if self.open else 0
+
     def arm(self, deadline: float) -> None:
         self._clock.arm(self, deadline)
 
@@ -125,6 +131,24 @@ class Connection:
             self._readable = select.poll()
             self._readable.register(sock.fileno(), select.POLLIN)
         return not self._readable.poll(0)
+
+    def streams_events(self) -> bool:
+        """Whether the answer that it reads is an event stream."""
+        return self._reader.last_type().startswith(b"text/event-stream")
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the transport to `protocol`, for another protocol is spoken on it. The connection
+        and its exchange stay counted at the endpoint until `part`."""
+        assert self._transport is not None
+        self.exchange = None
+        self._clock.disarm(self)
+        self._transport.set_protocol(protocol)
+        return self._transport
+
+    def part(self) -> None:
+        """What was handed over has ended."""
+        self.endpoint.in_flight -= 1
+        self._forget()
 
     def close(self) -> None:
         """End it in good order: it is idle, or its answer is complete."""
@@ -194,7 +218,10 @@ class Connection:
         reader = self._reader
         while head is not None and head.interim:
             self._interim += 1
-            if head.status == 101 or self._interim > MAX_INTERIM:
+            if isinstance(head, SwitchHead):
+                exchange.switched(head, reader.rest)
+                return
+            if self._interim > MAX_INTERIM:
                 raise Refusal(502, "bad_response", "The upstream sent an answer nobody asked for.")
             head = reader.feed(reader.rest, exchange.method)
         if head is None:

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from gwd.clock import NEVER, TICK, Clock
 from gwd.http.bodies import LAST_CHUNK, encode_chunk
-from gwd.http.head import ResponseHead
+from gwd.http.head import ResponseHead, SwitchHead
 from gwd.http.problem import Refusal
 from gwd.upstream.connection import Connection
 from gwd.upstream.endpoint import Endpoint
@@ -108,6 +108,8 @@ class Exchange:
     _retries = 0
     _retrying = False
     _sent_ns = 0
+    __deletable__ = ("config",)
+    """To mypyc: a tunnel parts with it."""
 
     def __init__(
         self,
@@ -117,15 +119,15 @@ class Exchange:
         method: str,
         start: bytes,
         host_line: bytes,
-        tail: bytes,
+        tail: tuple[bytes, ...],
         chunked: bool,
         timeout: float | None,
         write_timeout: float,
     ) -> None:
         """`start` is the request line; `host_line` the Host field the client asked for; `tail`
-        all other field lines with the empty line at the end. `timeout` bounds the whole exchange
-        up to the answer's head, in seconds."""
-        self.config = upstream.config
+        the pieces of all other field lines, with the empty line at the end. `timeout` bounds the
+        whole exchange up to the answer's head, in seconds."""
+        self.config = config = upstream.config
         self.sink = sink
         self.method = method
         self.idempotent = method in IDEMPOTENT
@@ -135,6 +137,7 @@ class Exchange:
         self._start = start
         self._tail = tail
         self._chunked = chunked
+        self._patience = config.response_timeout + TICK
         self._write_timeout = write_timeout
         if timeout is not None:
             self._deadline = clock.now + timeout + TICK
@@ -175,7 +178,7 @@ class Exchange:
             self.state = AWAITING
             self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
-            connection.arm(self._answer_due())
+            connection.arm(min(self._clock.now + self._patience, self._deadline))
 
     def pause_answer(self) -> None:
         if self.connection is not None:
@@ -184,6 +187,11 @@ class Exchange:
     def resume_answer(self) -> None:
         if self.connection is not None:
             self.connection.resume_reading()
+
+    def held(self) -> int:
+        """Bytes of the request's body that are held: to be sent again, or not yet taken."""
+        size = self._held_size if self._held is not None else 0
+        return size + self.connection.unwritten() if self.connection is not None else size
 
     def abandon(self) -> None:
         """Nobody waits for the answer any more."""
@@ -234,21 +242,19 @@ class Exchange:
             if self._held_size > HOLD:
                 self._replayable = False
                 self._held = None
-        wire = b"".join((self._start, host, self._tail, body))
+        wire = b"".join((self._start, host, *self._tail, body))
         if whole:
             self.state = AWAITING
             self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
             self._sent_ns = time.monotonic_ns()
-            connection.begin(self, wire, self._answer_due())
+            due = self._clock.now + self._patience
+            if due > self._deadline:
+                due = self._deadline
+            connection.begin(self, wire, due)
         else:
             self.state = SENDING
             connection.begin(self, wire, NEVER)
             self.sink.body_wanted()
-
-    def _answer_due(self) -> float:
-        """Until when the answer's head has to come, asked when the request is whole."""
-        due = self._clock.now + self.config.response_timeout + TICK
-        return min(due, self._deadline)
 
     def _wire(self, data: bytes, last: bool) -> bytes:
         if not self._chunked:
@@ -280,14 +286,19 @@ class Exchange:
             self._retry()
             return
         self.answered_ns = now = time.monotonic_ns()
-        if self.state == AWAITING and self.endpoint is not None:
-            self.endpoint.answered(now - self._sent_ns)
+        endpoint = self.endpoint
+        if endpoint is not None and self.state == AWAITING:
+            endpoint.answered(now - self._sent_ns)
         if last:
             self._end()
         else:
             self.state = ANSWERING
             self._held = None
         self.sink.answer(head, data, last)
+
+    def switched(self, head: SwitchHead, rest: bytes) -> None:
+        """The upstream answered 101, with `rest` behind it. Raises Refusal 502."""
+        raise Refusal(502, "bad_response", "The upstream switches protocols unasked.")
 
     def answer_data(self, data: bytes, last: bool) -> None:
         if last:
@@ -304,6 +315,12 @@ class Exchange:
         if self.state == SENDING and self.connection is not None:
             self.connection.arm(NEVER)
             self.sink.resume_body()
+
+    def streams_events(self) -> bool:
+        """Whether the answer is an event stream under way (WHATWG HTML §9.2): one whose client
+        goes on receiving only as long as it is there at all."""
+        connection = self.connection
+        return self.state == ANSWERING and connection is not None and connection.streams_events()
 
     # the connection's side: what goes wrong
 

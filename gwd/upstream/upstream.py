@@ -77,6 +77,11 @@ class Upstream:
         self.pick = balancer.pick
         """The balancer's choice: a usable endpoint that has not been tried, or None."""
 
+    def share(self, workers: int) -> None:
+        """There are so many workers now: each of them is sure of so much of every endpoint."""
+        for each in self.config.endpoints:
+            self._endpoints[each.address].configure(self.config, each, workers)
+
     @property
     def endpoints(self) -> Iterable[Endpoint]:
         return self._endpoints.values()

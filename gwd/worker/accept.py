@@ -3,7 +3,11 @@
 Strategy. uvloop's own server takes one connection per turn of the loop, so under load new clients
 wait behind the old ones, and it drops clients when fds run out. This loop takes up to `BATCH` a
 turn, and what is decided about a connection as such (`max_connections`, bans, room for fds) is
-decided before any object exists for it.
+decided before any object exists for it. A listener with TLS or the PROXY protocol hands the rest to
+`gwd.worker.opening`; to a plain one the event loop is told at once.
+
+It is told by its own coroutine, which waits just for `connection_made`, and is stepped here by
+hand, a batch at a time: a task per connection would cost more than the connection.
 
 When accepting must pause, the clients wait in the kernel's queue: nothing is refused that could be
 served a moment later.
@@ -14,37 +18,72 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from gwd.clock import TICK
+from gwd.config.snapshot import Bind
 from gwd.process.socket_filter import detach
 from gwd.worker.client import ClientConnection
+from gwd.worker.opening import Opening, set_linger
 
 if TYPE_CHECKING:
+    from gwd.worker.journey import Journey
     from gwd.worker.process import Worker
 
 BATCH = 64
 OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-ABORT = struct.pack("ii", 1, 0)
+NOT_SENT = 262144
+"""Bytes of an answer that the kernel takes of us ahead of what it may send. Without a bound it
+holds megabytes for each slow reader, and we are told that they are written."""
+LOOKING = 1e-5
+"""Seconds without accepting for each connection, when none of them could make room."""
 REST = 0.1
-"""Seconds without accepting when fds or memory ran out."""
+"""Seconds without accepting when fds or memory ran out and nobody could make room."""
+_HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnection]
 
 
 class Acceptor:
-    """Accepts from one listener on behalf of `worker`, from `start` on."""
+    """Accepts from one listener on behalf of `worker`, from `start` on; others may do so too.
 
-    __slots__ = ("_listener", "_loop", "_resume_at", "_running", "_tasks", "_worker")
+    `bind` says what is spoken there, `journey` where its plain requests go.
+    """
 
-    def __init__(self, worker: Worker, listener: socket.socket) -> None:
+    __slots__ = (
+        "_bare",
+        "_family",
+        "_finishing",
+        "_half_open",
+        "_listener",
+        "_loop",
+        "_resume_at",
+        "_running",
+        "_worker",
+        "bind",
+        "journey",
+    )
+
+    def __init__(
+        self, worker: Worker, listener: socket.socket, bind: Bind, journey: Journey
+    ) -> None:
         self._worker = worker
         self._listener = listener
         self._loop = worker.loop
         self._running = False
+        self._finishing = False
         self._resume_at = 0.0
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._half_open: list[_HalfOpen] = []
+        self._family = int(listener.family)
+        self.follow(bind, journey)
+        # What is accepted inherits it (tcp(7)).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
+
+    def follow(self, bind: Bind, journey: Journey) -> None:
+        """Have those who come from now on meet what `bind` says and go where `journey` leads."""
+        self.bind = bind
+        self.journey = journey
+        self._bare = not (bind.tls or bind.proxy_protocol)
 
     def start(self) -> None:
         if not self._running:
@@ -58,15 +97,26 @@ class Acceptor:
             self._running = False
             self._loop.remove_reader(self._listener.fileno())
 
+    def resume(self) -> None:
+        """What `pause` was for is over."""
+        if not self._finishing:
+            self.start()
+
     def tick(self, now: float) -> None:
         if not self._running and self._resume_at <= now:
             self.start()
 
     def finish(self) -> None:
         """Take what is queued, then close the listener on our side."""
+        self._finishing = True  # however crowded it is
         for _ in range(64):
             if self._take(BATCH) < BATCH:
                 break
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the listener on our side only: its queue is for others who have it open."""
+        self._finishing = True
         self.pause(float("inf"))
         self._listener.close()
 
@@ -75,50 +125,90 @@ class Acceptor:
 
     def _take(self, most: int) -> int:
         worker = self._worker
+        if self.bind.tls and worker.handshakes.crowded and not self._finishing:
+            self.pause(float("inf"))
+            worker.handshakes.rest(self)
+            return 0
         for taken in range(most):
             if not worker.may_accept():
-                self.pause(worker.clock.now + TICK)
+                # Whom to ask for room was looked for among all of them.
+                rest = max(TICK, len(worker.connections) * LOOKING)
+                self.pause(worker.clock.now + rest)
                 return taken
             try:
-                sock, address = self._listener.accept()
+                # As socket.accept does it, but for the wrapper around what comes, which costs as
+                # much again and is of no use to an event loop.
+                fd, address = self._listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return taken
             except OSError as error:
                 if error.errno not in OUT_OF_ROOM:
                     raise
-                worker.ran_out_of_fds()
-                self.pause(worker.clock.now + REST)
+                # Those who make room are gone with the next turn of the loop.
+                if not worker.ran_out_of_fds():
+                    self.pause(worker.clock.now + REST)
                 return taken
-            self._open(sock, address[0])
+            self._open(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), address[0])
         return most
 
-    def _open(self, sock: socket.socket, peer_ip: str) -> None:
-        peer = self._worker.tables.visitor(peer_ip)
-        if self._worker.turns_away(peer):
+    def _open(self, sock: socket.SocketType, peer_ip: str) -> None:
+        worker = self._worker
+        peer = worker.tables.visitor(peer_ip)
+        if worker.turns_away(peer):
             # A reset, and nothing of ours stays behind in TIME_WAIT.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+            set_linger(sock, reset=True)
             sock.close()
             return
-        if not self._worker.has_room_for(peer):
+        if not worker.has_room_for(peer):
             sock.close()
             return
-        if self._worker.kernel_filters():
+        if worker.kernel_filters():
             # It inherits the listener's filter, and would keep that version of it in the kernel's
             # memory for as long as it lives.
-            detach(sock)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = ClientConnection(self._worker, peer)
-        self._worker.opening.add(connection)
-        factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
-        task: asyncio.Task[object] = self._loop.create_task(
-            self._loop.connect_accepted_socket(factory, sock)
-        )
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._opened, connection))
+            detach(cast(socket.socket, sock))
+        if self._bare:
+            self.connect(sock, ClientConnection(worker, peer, self.journey, remote=peer))
+        elif self.bind.proxy_protocol and not peer.trusted:
+            # SEC-40: nobody else may say who the client is, and nothing is guessed.
+            worker.no_proxy_header(peer.ip, "it is none of trusted_proxies")
+            set_linger(sock, reset=True)
+            sock.close()
+        else:
+            Opening(self, worker, sock).begin(peer)
 
-    def _opened(self, connection: ClientConnection, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        self._worker.opening.discard(connection)
-        if not task.cancelled():
-            task.exception()  # the client was gone before we came to it: nothing is owed
+    def connect(self, sock: socket.SocketType, connection: ClientConnection) -> None:
+        """Tell the event loop of `sock`, on which requests come next."""
+        coroutine = self._loop.connect_accepted_socket(
+            cast("Callable[[], asyncio.Protocol]", lambda: connection), cast(socket.socket, sock)
+        )
+        try:
+            future = coroutine.send(None)
+        except Exception:  # the client was gone before we came to it: nothing is owed
+            sock.close()
+            return
+        self._worker.opening += 1
+        self._worker.count(connection)
+        self._half_open.append((coroutine, future, connection))
+        if len(self._half_open) == 1:
+            self._loop.call_soon(self._opened)
+
+    def _opened(self) -> None:
+        """Let the coroutines end that have told of their connection. Those begun behind the first
+        of this batch do that behind this call."""
+        batch, self._half_open = self._half_open, []
+        for item in batch:
+            coroutine, future, connection = item
+            if not future.done():
+                self._half_open.append(item)
+                continue
+            try:
+                coroutine.send(None)
+            except StopIteration:
+                continue
+            except (RuntimeError, OSError):  # it was closed meanwhile
+                if not connection.was_opened:
+                    self._worker.opening -= 1
+                    self._worker.discount(connection)
+                    self._worker.opening_ended()
+        if self._half_open:
+            self._loop.call_soon(self._opened)

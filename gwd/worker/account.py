@@ -14,6 +14,7 @@ import orjson
 
 from gwd.http.head import NO_HEAD, RequestHead
 from gwd.segment.metrics import RouteMetrics
+from gwd.worker.access_log import BATCH
 
 if TYPE_CHECKING:
     from gwd.worker.access_log import AccessLog
@@ -36,7 +37,7 @@ class Account:
         self._millisecond = 0
         self._opening = ""
 
-    def __call__(self, client: ClientConnection, status: int, reason: str) -> None:
+    def end(self, client: ClientConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
         now = time.monotonic_ns()
         micros = (now - client.started_ns) // 1000
@@ -46,7 +47,25 @@ class Account:
         if self.log.enabled:
             if now // 1_000_000 != self._millisecond:
                 self._open_line(now // 1_000_000)
-            self.log.lines.append(self._line(client, status, reason, micros))
+            lines = self.log.lines
+            lines.append(self._line(client, status, reason, micros))
+            if len(lines) >= BATCH:
+                self.log.flush()
+
+    def switched(self, client: ClientConnection) -> None:
+        """The request of `client` became a tunnel. It is counted here, with the time up to the
+        101: a histogram of answers has no room for how long tunnels live."""
+        assert client.route is not None
+        micros = (time.monotonic_ns() - client.started_ns) // 1000
+        self._metrics.record(client.route.metrics_cells, client.status, micros)
+
+    def tunnel_ended(self, client: ClientConnection, reason: str) -> None:
+        """It has ended: its line is written, with all that passed."""
+        if self.log.enabled:
+            now = time.monotonic_ns()
+            self._open_line(now // 1_000_000)
+            micros = (now - client.started_ns) // 1000
+            self.log.lines.append(self._line(client, client.status, reason, micros))
 
     def _open_line(self, millisecond: int) -> None:
         """How lines begin in this millisecond of the monotonic clock."""
@@ -98,11 +117,11 @@ def _end_line(
     route = client.route
     # The gate lets nothing into method and host that JSON would have to escape.
     return (
-        f'"client_ip":"{client.visitor.ip}","remote_ip":"{client.peer.ip}",'
+        f'"client_ip":"{client.visitor.ip}","remote_ip":"{client.remote.ip}",'
         f'"method":"{head.method}","host":"{head.host}","proto":"HTTP/1.{head.minor}",'
         f'{_NO_ROUTE if route is None else route.log_part},"endpoint":"{endpoint}",'
         f'"attempts":{attempts},"reason":"{reason}","sub":{_text(client.subject)},'
-        f'"user_agent":{_text((head.user_agent or b"").decode("latin-1"))}}}\n'
+        f'"user_agent":{_text((head.user_agent or b"").decode("latin-1"))}{client.log_part}}}\n'
     )
 
 

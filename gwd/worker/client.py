@@ -10,6 +10,7 @@ keep-alive, 100-continue, half-closed and lingering ends) and no policy. Where i
                                                LINGER: the answer is out, what the client still
                                                sends is discarded for a moment, so that it reads
                                                the answer before it meets a reset
+    BUSY ──101──> TUNNEL, where the transport belongs to `gwd.worker.tunnel`, until it ends
 
 Invariants: one request is in flight; the bytes behind it wait in `_ahead`, unread by anyone, with
 reading paused (SEC-26); an unread body is never parsed as a request (SEC-20); what stands in memory
@@ -25,22 +26,27 @@ from typing import TYPE_CHECKING, cast
 from gwd.clock import NEVER, TICK
 from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
 from gwd.http.gate import RequestReader
-from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.head import RequestHead, ResponseHead, SwitchHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
-from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, reset
+from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection, reset
 from gwd.upstream.exchange import Exchange
 from gwd.worker.framing import END, ending, frame, is_chunked, memorise, open_head
 from gwd.worker.intake import Intake
+from gwd.worker.outflow import Outflow, unsent
+from gwd.worker.tunnel import NO_POLICY, Tunnel, open_tunnel
 
 if TYPE_CHECKING:
     from gwd.policies import Visitor
     from gwd.worker.fanout import FanOut
+    from gwd.worker.journey import Journey
     from gwd.worker.process import Worker
     from gwd.worker.tables import Route, Tables
 
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
 LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
+SHORT = 16384
+"""Bytes of an answer that may be left to the kernel to deliver, and to give up."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLIENT_GONE, NO_ANSWER = 499, 444
 """Logged, never sent: the client left before its answer; a banned one gets none (nginx's
@@ -48,7 +54,7 @@ numbers)."""
 
 
 # Where a connection stands. Plain numbers: members of enums cost too much per request.
-IDLE, HEAD, BUSY, LINGER, CLOSING = range(5)
+IDLE, HEAD, BUSY, LINGER, CLOSING, TUNNEL = range(6)
 
 
 class ClientConnection:
@@ -62,6 +68,7 @@ class ClientConnection:
         "_discarded",
         "_half_closed",
         "_keep_alive",
+        "_outflow",
         "_paused",
         "_reader",
         "_rest",
@@ -76,11 +83,13 @@ class ClientConnection:
         "due",
         "head",
         "idle_since",
+        "journey",
         "log_end",
         "logged",
         "peer",
         "pending",
         "place",
+        "remote",
         "request_id",
         "route",
         "started_ns",
@@ -89,10 +98,20 @@ class ClientConnection:
         "tables",
         "telling",
         "told",
+        "tunnel",
         "visitor",
     )
 
-    def __init__(self, worker: Worker, peer: Visitor) -> None:
+    # What connections over TLS know better (`gwd.worker.secure`).
+    scheme = "http"
+    server_name: str | None = None
+    """The host that the handshake was for."""
+    certified = b""
+    """The fields that tell upstreams of the client's certificate."""
+    log_part = ""
+    """What stands in its lines of the access log besides."""
+
+    def __init__(self, worker: Worker, peer: Visitor, journey: Journey, *, remote: Visitor) -> None:
         self._worker = worker
         self._transport: asyncio.Transport | None = None
         self._state = IDLE
@@ -107,11 +126,18 @@ class ClientConnection:
         self._serving = False
         self._paused = False
         self._write_paused = False
+        self._outflow: Outflow | None = None
+        """The stall, while the client does not take its answer as fast as it comes."""
         self.deadline = NEVER
         self.due = NEVER
         self.idle_since = 0.0
+        self.journey = journey
+        """Where its requests go: this is decided when it opens."""
         self.peer = peer
-        """Who is at the other end of the connection."""
+        """Who speaks HTTP here: at the other end of the connection, or, by the PROXY protocol,
+        behind it."""
+        self.remote = remote
+        """Who is at the other end of the connection. It alone is cut or dropped when banned."""
         self.visitor = peer
         """Whom the present request comes from: behind a trusted proxy, its client."""
         self.place = -1
@@ -124,6 +150,8 @@ class ClientConnection:
         self.told: bytes | None = None
         self.telling = b""
         """What upstreams are told about this client, as long as its Host is `told`."""
+        self.tunnel: Tunnel | None = None
+        """What has the transport now, if the client was upgraded."""
         self.logged: object = None
         self.log_end = ""
         """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
@@ -140,9 +168,9 @@ class ClientConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
-        self._worker.opened(self)
         self.idle_since = self._worker.clock.now
         self._arm(self._worker.settings.head_timeout)
+        self._worker.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._state == BUSY:
@@ -154,7 +182,7 @@ class ClientConnection:
     def eof_received(self) -> bool:
         """The client sends no more; it may still read (ENGINEERING: half-closed clients)."""
         if self._state == BUSY:
-            if self._body is None:
+            if self._body is None and not self._hears_events():
                 # Requests that came before the end are served; the last one's answer says so.
                 self._half_closed = True
                 if not self._ahead:
@@ -163,6 +191,11 @@ class ClientConnection:
             self._abandon("client_gone")
         self._close()
         return False
+
+    def _hears_events(self) -> bool:
+        """Whether its answer is an event stream. Whoever gives up the other direction does not
+        listen any more, and nothing but the next event would tell (browsers, EventSource)."""
+        return isinstance(self.pending, Exchange) and self.pending.streams_events()
 
     # reading
 
@@ -176,10 +209,11 @@ class ClientConnection:
             else:
                 self._ahead += data
                 self._pause()
+                self._worker.budget.suspects.add(self)
         elif state == LINGER:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
-                self._close()
+                self._close() if self._outflow is None else self._abort()
 
     def _serve(self, data: bytes) -> None:
         """Take requests off `data` until one of them has to be waited for."""
@@ -200,10 +234,11 @@ class ClientConnection:
                     before = self.deadline
                     self._arm(self._worker.settings.head_timeout)
                     self.deadline = min(before, self.deadline)
+                    self._worker.budget.suspects.add(self)
                 break
             self._begin(head, reader.rest)
             try:
-                self._worker.journey.begin(self, head)
+                self.journey.begin(self, head)
             except Exception:
                 self._break_down()
             if self._state != IDLE:
@@ -256,9 +291,12 @@ class ClientConnection:
         if self._state != IDLE or self._write_paused or self._serving:
             return
         data, self._ahead = self._ahead, b""
-        self._resume()
         if data:
             self._serve(data)
+        # Not before: a client that sends faster than it is served would be read ahead ever more.
+        full = self._write_paused or (self._body is not None and self._body.paused)
+        if not self._ahead and not full:
+            self._resume()
 
     # the request's body
 
@@ -281,6 +319,7 @@ class ClientConnection:
             self._ahead = body.rest
             return payload, True
         self._body = Intake(body, self._worker.clock.now)
+        self._worker.budget.suspects.add(self)
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False
@@ -297,14 +336,14 @@ class ClientConnection:
         self.bytes_in += len(payload)
         if body.done:
             self._body = None
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             if body.rest:
                 self._ahead = body.rest
                 self._pause()
         elif intake.too_slow(self._worker.clock.now, self._worker.settings.min_body_rate):
             self._give_up(Refusal(408, "body_too_slow", "The body came too slowly."))
             return
-        else:
+        elif self._outflow is None:
             self._arm(self._worker.settings.body_timeout)
         exchange = self.pending
         if isinstance(exchange, Exchange) and (payload or body.done):
@@ -326,14 +365,14 @@ class ClientConnection:
         body = self._body
         if body is not None and not body.paused:
             body.pause(self._worker.clock.now)
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             self._pause()
 
     def resume_body(self) -> None:
         body = self._body
         if body is not None and body.paused:
             body.resume(self._worker.clock.now)
-            self._arm(self._worker.settings.body_timeout)
+            self._watch()
             self._resume()
 
     def body_wanted(self) -> None:
@@ -367,10 +406,13 @@ class ClientConnection:
             if self._chunking and data:
                 data = encode_chunk(data)
             opening = open_head(head, framing)
-        end = END if self._keep_alive and request.minor else ending(request.minor, self._keep_alive)
-        self._write(b"".join((opening, self.request_id.encode(), end, data)))
+        keep, minor = self._keep_alive, request.minor
+        end = END if keep and minor else ending(minor, keep)
+        if self._state != CLOSING:
+            assert self._transport is not None
+            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            self._worker.account(self, head.status, "")
+            self._worker.account.end(self, head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -388,6 +430,32 @@ class ClientConnection:
         if last:
             self._account(self.status, "")
             self._finish()
+
+    def switched(self, head: SwitchHead, rest: bytes, connection: Connection) -> None:
+        """The upstream has switched to WebSocket, and so do we: frames pass from here on.
+
+        Nothing is kept of the config: what accounting will need stands in a route of its own.
+        """
+        assert self._transport is not None
+        assert self.route is not None
+        assert self.head is not None
+        worker = self._worker
+        self._state = TUNNEL
+        self.status = head.status
+        worker.clock.disarm(self)
+        worker.account.switched(self)
+        self._reader = RequestReader(NO_POLICY)
+        self.route = self.route.outline()
+        self.logged = None
+        self.head.lines, self.head.authorization = b"", None
+        early, self._rest, self._ahead = self._rest + self._ahead, b"", b""
+        if not self._half_closed:
+            self._resume()
+        self.tunnel = Tunnel(worker, self, self._transport, connection)
+        self.retable(worker.tables)
+        self.tunnel.begin(open_tunnel(head, self.request_id.encode()), rest, early)
+        if self._half_closed:
+            self.tunnel.ended(self.tunnel.client)
 
     def failed(self, refusal: Refusal) -> None:
         self.refuse(refusal)
@@ -466,7 +534,7 @@ class ClientConnection:
         self.head = None
         self.idle_since = clock.now
         if self._write_paused:
-            self._arm(worker.settings.write_timeout)
+            self._watch()
             self._pause()
             return
         self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
@@ -483,31 +551,40 @@ class ClientConnection:
     def _end_politely(self) -> None:
         """Close so that the client reads the answer: half-close, discard a while, close."""
         assert self._transport is not None
+        head = self.head
+        # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
+        # closed, nothing more comes that could meet a reset. A long answer is watched all the same.
+        last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
         self._ahead = b""
         self._body = None
         if self._transport.is_closing():
             self._state = CLOSING
             return
-        if self._half_closed:
-            self._close()  # nothing more comes that could meet a reset
+        if (last and self.bytes_out <= SHORT) or self._half_closed:
+            self._close()
             return
         self._state = LINGER
         self._discarded = 0
-        self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
+        self._arm_linger()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._resume()
 
     def _close(self) -> None:
         """Close; what is written still goes out, for at most `write_timeout`."""
-        assert self._transport is not None
+        transport = self._transport
+        assert transport is not None
         self._state = CLOSING
-        self._transport.close()
-        self._arm(self._worker.settings.write_timeout)
+        self._ahead = self._rest = b""
+        if self._outflow is None and transport.get_write_buffer_size():
+            self._outflow = Outflow(self._worker.clock.now, unsent(transport))
+        transport.close()
+        self._watch()
 
     def _abort(self) -> None:
         assert self._transport is not None
         self._state = CLOSING
+        self._ahead = self._rest = b""
         reset(self._transport)
 
     def _abandon(self, reason: str) -> None:
@@ -515,6 +592,11 @@ class ClientConnection:
             self.pending.abandon()
         self._account(CLIENT_GONE, reason)
         self.pending = None
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether the event loop has told of it."""
+        return self._transport is not None
 
     @property
     def idle(self) -> bool:
@@ -525,7 +607,22 @@ class ClientConnection:
     def spare(self) -> bool:
         """Whether it is a keep-alive connection between two requests: it may make room for others.
         One whose first request is still to come is no less welcome than they are."""
-        return self.status != 0 and self.idle
+        return self.status != 0 and self.idle and self._outflow is None
+
+    def dawdles(self, now: float, patience: float) -> bool:
+        """Whether for `patience` seconds it has owed us the rest of a head, or all of its first."""
+        if self._state == IDLE and (self.status or self._ahead):
+            return False
+        due = self._worker.settings.head_timeout - (self.deadline - TICK - now)
+        return self._state < BUSY and self._outflow is None and due > patience
+
+    def make_room(self) -> None:
+        """End it, because others wait for its place: it has no request under way."""
+        if self._state == HEAD:
+            self._half_closed = True  # no lingering: that would keep the place
+            self.expired()
+        elif self._state == IDLE:
+            self._close()
 
     def close_if_idle(self) -> bool:
         """Close it if no request has begun. Returns whether it was so."""
@@ -536,11 +633,16 @@ class ClientConnection:
 
     def close_soon(self) -> None:
         """The worker drains: the present request is the last."""
-        if not self.close_if_idle() and not self.status:
+        if self.tunnel is not None:
+            self.tunnel.go_away("shutdown")
+        elif not self.close_if_idle() and not self.status:
             self._keep_alive = False
 
     def kill(self, reason: str) -> None:
         """End it now, whatever it is doing."""
+        if self.tunnel is not None:
+            self.tunnel.cut(reason)
+            return
         if self._state == BUSY:
             self._abandon(reason)
         self._abort()
@@ -552,14 +654,22 @@ class ClientConnection:
 
     def retable(self, tables: Tables) -> None:
         """A new config is in force, from the next request on."""
-        self._reader.policy = tables.gate
+        if self.tunnel is not None:
+            self.tables = tables  # it goes on as it is, and must not keep the old ones alive
+        else:
+            self._reader.policy = tables.gate
         self.told = None
-        self.peer = tables.visitor(self.peer.ip)
+        before, self.peer = self.peer, tables.visitor(self.peer.ip)
+        self.remote = self.peer if self.remote is before else tables.visitor(self.remote.ip)
 
     def buffered(self) -> int:
         """Bytes held for this connection."""
-        size = len(self._ahead) + len(self._rest)
-        if self._transport is not None and not self._transport.is_closing():
+        if self.tunnel is not None:
+            return self.tunnel.buffered()
+        size = len(self._ahead) + len(self._rest) + self._reader.held()
+        if self.pending is not None:
+            size += self.pending.held()
+        if self._transport is not None:
             size += self._transport.get_write_buffer_size()
         return size
 
@@ -567,25 +677,33 @@ class ClientConnection:
 
     def pause_writing(self) -> None:
         self._write_paused = True
-        self._worker.stalled.add(self)
-        if self._state == BUSY:
-            self._hold_answer()
+        self._worker.budget.suspects.add(self)
+        self._hold_answer()
+        if self._state == IDLE:
+            self._pause()  # it was told late: what it sends next waits for what it has not taken
 
     def _hold_answer(self) -> None:
-        self._arm(self._worker.settings.write_timeout)
+        if self._outflow is None:
+            assert self._transport is not None
+            self._outflow = Outflow(self._worker.clock.now, unsent(self._transport))
+        self._watch()
         if isinstance(self.pending, Exchange):
             self.pending.pause_answer()
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._worker.stalled.discard(self)
+        if self._state == CLOSING:
+            return  # the last of the answer is watched to its end
+        self._outflow = None
         if self._state == BUSY:
-            self._worker.clock.arm(self, NEVER)
+            self._watch()
             if isinstance(self.pending, Exchange):
                 self.pending.resume_answer()
         elif self._state == IDLE:
             self._arm(self._worker.settings.idle_timeout)
             self._go_on()
+        elif self._state == LINGER:
+            self._arm_linger()
 
     def _pause(self) -> None:
         if not self._paused:
@@ -606,24 +724,72 @@ class ClientConnection:
         clock = self._worker.clock
         clock.arm(self, clock.now + seconds + TICK)
 
+    def _arm_linger(self) -> None:
+        if self._outflow is None:
+            self._worker.clock.arm(self, self._worker.clock.now + LINGER_SECONDS)
+        else:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Arm for what we wait for of the client, in the middle of something: that it takes its
+        answer, then that its body comes."""
+        now, settings = self._worker.clock.now, self._worker.settings
+        if self._outflow is not None:
+            deadline = self._outflow.look_at(now, settings.write_timeout) + TICK
+        elif self._state == CLOSING:
+            deadline = now + settings.write_timeout + TICK
+        elif self._body is not None and not self._body.paused:
+            deadline = now + settings.body_timeout + TICK
+        else:
+            deadline = NEVER
+        self._worker.clock.arm(self, deadline)
+
+    def _leave(self) -> None:
+        """Close, but not before what was written is taken: whom we left, the kernel goes on serving
+        for as long as it takes a byte now and then."""
+        transport = self._transport
+        assert transport is not None
+        left = unsent(transport)
+        if not left:
+            self._close()
+            return
+        self._outflow = Outflow(self._worker.clock.now, left)
+        if self._state == IDLE:
+            self._end_politely()
+        else:
+            self._watch()
+
+    def _look_at_reader(self, outflow: Outflow) -> None:
+        assert self._transport is not None
+        now, settings = self._worker.clock.now, self._worker.settings
+        left = unsent(self._transport)
+        outflow.look(now, left)
+        if self._state == LINGER and not left:
+            self._close()
+        elif outflow.stands(now, settings.write_timeout):
+            self.kill("write_timeout")
+        elif outflow.too_slow(now, settings.min_write_rate):
+            self.kill("write_too_slow")
+        else:
+            self._watch()
+
     def expired(self) -> None:
         """What was waited for did not come: which it was, the state says."""
         state = self._state
-        if state == BUSY:
-            if self._write_paused:
-                self._abandon("write_timeout")
-                self._abort()
-            elif self._body is not None:
+        if self._outflow is not None:
+            self._look_at_reader(self._outflow)
+        elif state == BUSY:
+            if self._body is not None:
                 self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
         elif state == HEAD:
             self._begin(None, b"")
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
-        elif state in (IDLE, LINGER) and not self._write_paused:
-            self._close()
+        elif state in (IDLE, LINGER):
+            self._leave()
         else:
             self._abort()
 
     def _account(self, status: int, reason: str) -> None:
-        self._worker.account(self, status, reason)
+        self._worker.account.end(self, status, reason)

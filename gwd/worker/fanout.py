@@ -87,6 +87,11 @@ class PartSink:
     def expired(self) -> None:
         self._end("timeout")
 
+    def held(self) -> int:
+        """Bytes of the answer that have come and are kept."""
+        kept = self._pieces or (self.outcome is not None and self.outcome.body)
+        return self._size if kept else 0
+
     def _end(self, error: str) -> None:
         exchange, self.exchange = self.exchange, None
         if exchange is not None and error:
@@ -115,7 +120,7 @@ class FanOut:
         route: Route,
         head: RequestHead,
         captures: tuple[str, ...],
-        tail: bytes,
+        tail: tuple[bytes, ...],
     ) -> None:
         """`tail`: what the parts' requests have behind Host. Raises Refusal if the captures make
         no path of a part."""
@@ -127,6 +132,7 @@ class FanOut:
         self._sinks: list[PartSink] = []
         self._missing = len(plan.parts)
         self._starting = True
+        worker.budget.suspects.add(client)
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
@@ -165,6 +171,10 @@ class FanOut:
         self._missing -= 1
         if not self._missing and not self._starting:
             self._answer()
+
+    def held(self) -> int:
+        """Bytes of the parts' answers that have come."""
+        return sum(sink.held() for sink in self._sinks)
 
     def abandon(self) -> None:
         """The client is gone: nobody waits for the parts."""

@@ -17,9 +17,11 @@ from gwd.http.forwarding import client_address, forwarding_lines
 from gwd.http.head import RequestHead
 from gwd.http.problem import Refusal
 from gwd.http.target import SERVED
+from gwd.http.websocket import SWITCH_LINES, read_handshake
 from gwd.policies import Request
 from gwd.routing.table import Match
 from gwd.upstream.exchange import Exchange
+from gwd.upstream.upgrade import UpgradeExchange
 from gwd.worker.fanout import FanOut, parts_lines
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed(visitor, client.started_ns // 1000, visitor is peer)
+            is_peer = visitor is client.remote
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -130,8 +133,25 @@ class Journey:
         visitor = client.visitor = client.peer
         first = visitor.refusal
         if first is None:
-            first = client.tables.shed(visitor, client.started_ns // 1000, True)
+            shed = client.tables.shed
+            first = shed.judge(visitor, client.started_ns // 1000, visitor is client.remote)
         self._turn_away(client, first or refusal)
+
+    def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
+        """What comes before any route: for journeys that end before one. Whether it goes on."""
+        tables = client.tables
+        client.request_id = self._identity.next()
+        visitor = client.peer
+        if visitor.trusted:
+            visitor = self._believe(client, head, tables)
+        client.visitor = visitor
+        refusal = visitor.refusal
+        if refusal is None:
+            is_peer = visitor is client.remote
+            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
+        if refusal is not None:
+            self._turn_away(client, refusal)
+        return refusal is None
 
     # shed
 
@@ -145,7 +165,7 @@ class Journey:
 
     def _turn_away(self, client: ClientConnection, refusal: Refusal) -> None:
         """End the request here. A banned peer gets no answer, if bans cut."""
-        is_peer = client.visitor is client.peer
+        is_peer = client.visitor is client.remote
         if refusal.reason == "banned" and is_peer and client.tables.shed.cuts:
             client.turn_away()
         else:
@@ -166,6 +186,9 @@ class Journey:
         start = head.line
         try:
             if head.has_body:
+                if head.upgrade:
+                    self._switch(client, route, upstream, head, captures, added)
+                    return
                 body, whole = client.open_body(route.max_body)
             if route.rewrite is not None:
                 path = route.rewrite(head.path, captures)
@@ -190,6 +213,34 @@ class Journey:
             self._worker.settings.write_timeout,
         )
         exchange.start(body, whole)
+
+    def _switch(
+        self,
+        client: ClientConnection,
+        route: Route,
+        upstream: Upstream,
+        head: RequestHead,
+        captures: tuple[str, ...],
+        added: tuple[bytes, ...],
+    ) -> None:
+        """Pass a WebSocket handshake on. Raises Refusal (400, 426) if it is none."""
+        handshake = read_handshake(head)
+        start = head.line
+        if route.rewrite is not None:
+            path = route.rewrite(head.path, captures)
+            start = f"GET {path}{head.query} HTTP/1.1\r\n".encode()
+        exchange = client.pending = UpgradeExchange(
+            upstream,
+            client,
+            self._worker.clock,
+            start,
+            head.host_line,
+            self._tail(client, head.lines, head, (*added, SWITCH_LINES)),
+            handshake,
+            route.timeout,
+            self._worker.settings.write_timeout,
+        )
+        exchange.start(b"", True)
 
     def _fan_out(
         self,
@@ -234,7 +285,7 @@ class Journey:
 
     def _tail(
         self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
-    ) -> bytes:
+    ) -> tuple[bytes, ...]:
         """The upstream's request from behind Host on: the fields `lines`, and what the gateway
         itself says about the request."""
         authority = head.authority
@@ -242,10 +293,11 @@ class Journey:
             client.telling = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
-                "http",
+                client.scheme,
                 head,
                 client.tables.snapshot.server.forwarded,
             )
+            client.telling += client.certified
             client.told = authority if head.minor else None
         own = client.request_id
         if head.traceparent is not None:
@@ -260,6 +312,4 @@ class Journey:
             end = (
                 f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
             ).encode()
-        if added:
-            return b"".join((lines, *added, client.telling, end))
-        return b"".join((lines, client.telling, end))
+        return (lines, *added, client.telling, end)

@@ -5,45 +5,54 @@ living ones, `commit` swaps them in between two requests. Upstreams outlive tabl
 connections to endpoints that stay are kept; requests in flight go on with the tables they began
 with. It owns no policy and parses nothing: it ties together what does.
 
-Draining: what the listeners' queues hold is accepted and served, idle connections close, every
-answer from then on is the last of its connection; when all are gone or the grace is over, it ends.
+Draining: what the listeners' queues hold is accepted and served, idle connections close (those that
+were new or busy a moment ago, when no request follows), every answer from then on is the last of
+its connection; when all are gone or the grace is over, it ends.
+
+Beside its own slot's listeners it serves those it was told to adopt, until they are released. They
+are shared with whoever else has them open: letting go of them closes nothing but our copy.
 """
 
 from __future__ import annotations
 
 import gc
-import heapq
+import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gwd.clock import TICK, Clock
-from gwd.config.snapshot import Snapshot
+from gwd.config.snapshot import Bind, Snapshot
 from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
 from gwd.process.loop import new_loop
-from gwd.segment.bans import FILTER_ON, Bans
+from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
 from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import LOG_DROPPED, ProcessTable
+from gwd.tls.contexts import Prepared, hide_odd_names
 from gwd.upstream.endpoint import table_name
 from gwd.upstream.upstream import Upstream
 from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
+from gwd.worker.budget import Budget
 from gwd.worker.client import ClientConnection
+from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
+from gwd.worker.opening import Handshakes, Opening
+from gwd.worker.room import make_room, open_descriptors, places
 from gwd.worker.tables import Tables
-
-SPARE = 64
-"""The part of `max_connections` (one in so many) that is closed at a time, of those idle longest,
-when it is reached."""
 
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
+
+NEXT_REQUEST = 1.0
+"""Seconds without a request after which a connection is closed when the worker drains. One that
+was new or busy a moment ago is likely to bring a request just now, which must not meet a close."""
 
 COMPLAIN_EVERY = 10.0
 """Seconds between two complaints in the log."""
@@ -56,10 +65,14 @@ class Worker:
         self.clock = Clock(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
-        self.opening: set[ClientConnection] = set()
-        """Accepted, but not yet known to the event loop."""
-        self.stalled: set[ClientConnection] = set()
-        """Connections whose client reads slower than we write."""
+        self.opening = 0
+        """How many are accepted, and no connections yet."""
+        self.openings: set[Opening] = set()
+        """Those of them that say who they are, or do their handshake."""
+        self.budget = Budget()
+        self._descriptors = open_descriptors()
+        self._vacant = 0
+        """Places of those who were told to make room in this tick, not yet given to others."""
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
@@ -70,19 +83,47 @@ class Worker:
         self._bans_at = 0.0
         self._words = child.segment.words
         self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
+        self.tls = child.tls
+        """Whose `of` has the context for handshakes on a listener."""
         self._next: Tables | None = None
+        self._next_tls: Prepared | None = None
         self._next_log: AccessLog | None = None
         self._events = EventLog()
-        self._complained_at = float("-inf")
-        self._control = Control(self.loop, child, self)
+        self._complained_at = self._proxy_said_at = float("-inf")
+        self._control = Control(self.loop, child, self, self)
         self._log = AccessLog(child.snapshot.server.access_log)
         self.account = Account(RouteMetrics(child.segment), self._log)
         self.journey = Journey(self)
+        self.named_journey = NamedJourney(self)
+        self.wrong_port_journey = WrongPortJourney(self)
+        self.handshakes = Handshakes(self)
         tables = Tables(child.snapshot, child.generation)
         for _ in tables.build(child.segment, child.column):
             pass
         self._install(tables)
-        self._acceptors = [Acceptor(self, listener) for listener in child.listeners]
+        self._acceptors: list[Acceptor] = []
+        self._adopted: dict[int, list[Acceptor]] = {}
+        """Those of `_acceptors` that are other slots'."""
+        self._ports = [listener.getsockname()[1] for listener in child.listeners]
+        self._listen_as(child.snapshot.server.bind)
+        self._acceptors = self._accept_from(child.listeners)
+
+    def _listen_as(self, binds: tuple[Bind, ...]) -> None:
+        """Have each listener speak what its item of `server.bind` says."""
+        spoken = [port for port, bind in zip(self._ports, binds, strict=True) if bind.tls]
+        redirect = RedirectJourney(self, spoken[0] if spoken else HTTPS_PORT)
+        self._spoken = [(bind, redirect if bind.redirect_https else self.journey) for bind in binds]
+        # Our own are the first of them.
+        for row in (self._acceptors[: len(binds)], *self._adopted.values()):
+            for acceptor, (bind, journey) in zip(row, self._spoken, strict=False):
+                acceptor.follow(bind, journey)
+
+    def _accept_from(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
+        """Acceptors for the `listeners` of one slot, which are in the order of `server.bind`."""
+        return [
+            Acceptor(self, listener, bind, journey)
+            for listener, (bind, journey) in zip(listeners, self._spoken, strict=True)
+        ]
 
     def _install(self, tables: Tables) -> None:
         """Put `tables` in force. Must not fail: everything that can was done by `build`."""
@@ -90,6 +131,7 @@ class Worker:
         self.tables = tables
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
+        self._places = places(self._descriptors, snapshot.upstreams)
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
             if known is not None:
@@ -114,6 +156,7 @@ class Worker:
             connection.retable(tables)
 
     def run(self) -> int:
+        hide_odd_names()
         self.clock.each_tick(self._tick)
         self.clock.start()
         for acceptor in self._acceptors:
@@ -132,6 +175,7 @@ class Worker:
         return 0
 
     def _tick(self, now: float) -> None:
+        self._vacant = 0
         for acceptor in self._acceptors:
             acceptor.tick(now)
         for upstream in self.upstreams.values():
@@ -140,8 +184,7 @@ class Worker:
             for upstream in self._retired:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
-        if self.stalled:
-            self._keep_budget()
+        self.budget.tick(now, self.connections, self.settings.buffer_budget)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
@@ -151,47 +194,53 @@ class Worker:
                 self._words[self._dropped_cell] += self._log.dropped
                 self._log.dropped = 0
 
-    def _keep_budget(self) -> None:
-        """Hold `buffer_budget`: the connections that make us hold most are ended first."""
-        sizes = sorted(((c.buffered(), id(c), c) for c in self.stalled), reverse=True)
-        over = sum(size for size, _, _ in sizes) - self.settings.buffer_budget
-        for size, _, connection in sizes:
-            if over <= 0:
-                break
-            connection.kill("buffer_budget")
-            over -= size
-
     def _end_banned(self) -> None:
         """End the connections of those who were banned since the last look, idle or busy."""
         before, self._bans_seen = self._bans_seen, self._bans.sequence
         if not self.tables.shed.cuts:
             return
         banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
-        for connection in [c for c in self.connections if c.peer.key in banned]:
-            if self.tables.shed.turn_away(connection.peer, self._now_us()):
+        for connection in [c for c in self.connections if c.remote.key in banned]:
+            if self.tables.shed.turn_away(connection.remote, self._now_us()):
                 connection.kill("banned")
 
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
-        self.opening.discard(connection)
+        self.opening -= 1
+        if connection.tables is not self.tables:
+            connection.retable(self.tables)  # the config changed while it opened
         self.connections.add(connection)
-        if self.tables.connections_per_ip:
-            connection.place = self._open.place(connection.peer.key)
-            self._open.opened(connection.place)
+        self.count(connection)
         self._processes.set_connections(self._child.column, len(self.connections))
         if self.draining:
-            connection.close_soon()
+            self.loop.call_later(NEXT_REQUEST, connection.close_soon)
+
+    def opening_ended(self) -> None:
+        """What was accepted comes to no connection."""
+        if self.draining and not self.connections and not self.opening:
+            self._drained()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
+        self.discount(connection)
+        self.budget.suspects.discard(connection)
+        self._processes.set_connections(self._child.column, len(self.connections))
+        if self.draining and not self.connections and not self.opening:
+            self._drained()
+
+    def count(self, connection: ClientConnection) -> None:
+        """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
+        of the same batch must know."""
+        if self.tables.connections_per_ip and connection.place < 0:
+            connection.place = self._open.place(connection.peer.key)
+            self._open.opened(connection.place)
+
+    def discount(self, connection: ClientConnection) -> None:
+        """It is gone, or never opened."""
         if connection.place >= 0:
             self._open.closed(connection.place)
             connection.place = -1
-        self.stalled.discard(connection)
-        self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining and not self.connections:
-            self._drained()
 
     def has_room_for(self, peer: Visitor) -> bool:
         """Whether `peer` may open one more connection (`per_ip.connections`)."""
@@ -206,30 +255,48 @@ class Worker:
 
     def kernel_filters(self) -> bool:
         """Whether the listeners have a filter against banned peers."""
-        return self._bans.filter().state == FILTER_ON
+        return self._bans.filters
 
     @staticmethod
     def _now_us() -> int:
         return time.monotonic_ns() // 1000
 
     def may_accept(self) -> bool:
-        """Whether one more connection fits into `max_connections`. At the limit the idle ones
-        that waited longest make room."""
-        opening = len(self.opening)
+        """Whether one more connection fits into `max_connections`, and into our descriptors. If
+        not, others make room, or nobody is accepted for a moment."""
+        opening = self.opening
         mine = len(self.connections) + opening
+        if mine >= self._places:
+            self._say_out_of_fds()
+            return self._takes_a_place()
         if mine < self.settings.max_connections // self._control.workers:
             return True
         if self._processes.connections() + opening < self.settings.max_connections:
             return True
-        spare = max(1, self.settings.max_connections // SPARE)
-        between = (c for c in self.connections if c.spare)
-        oldest = heapq.nsmallest(spare, between, key=lambda c: c.idle_since)
-        for connection in oldest:
-            connection.close_if_idle()
-        return bool(oldest)
+        return self._takes_a_place()
 
-    def ran_out_of_fds(self) -> None:
+    def ran_out_of_fds(self) -> bool:
+        """Whether others make room for the next one."""
+        self._say_out_of_fds()
+        return make_room(self.connections, self.clock.now) > 0
+
+    def _say_out_of_fds(self) -> None:
         self._complain("out of file descriptors: accepting rests")
+
+    def _takes_a_place(self) -> bool:
+        """Whether one more may take the place of one that leaves."""
+        if not self._vacant:
+            self._vacant = make_room(self.connections, self.clock.now)
+            if not self._vacant:
+                return False
+        self._vacant -= 1
+        return True
+
+    def no_proxy_header(self, peer_ip: str, why: str) -> None:
+        """A connection to a listener with the PROXY protocol was closed, as `why` says."""
+        if self.clock.now - self._proxy_said_at > COMPLAIN_EVERY:
+            self._proxy_said_at = self.clock.now
+            self._events("warning", "no PROXY header", peer=peer_ip, reason=why)
 
     def fault(self, request_id: str) -> None:
         """An exception of ours, being handled, has ended request `request_id`."""
@@ -255,12 +322,17 @@ class Worker:
         if snapshot.server.access_log != self.settings.access_log:
             self._next_log = AccessLog(snapshot.server.access_log)
         yield from tables.build(self._child.segment, self._child.column)
+        self._next_tls = yield from self.tls.prepare(snapshot)
         self._next = tables
 
     def commit(self) -> None:
         assert self._next is not None
         tables, self._next = self._next, None
+        if self._next_tls is not None:
+            self.tls.install(self._next_tls)
+            self._next_tls = None
         self._install(tables)
+        self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:
             self._log.close()
             self._log, self._next_log = self._next_log, None
@@ -268,7 +340,7 @@ class Worker:
         gc.freeze()
 
     def abort(self) -> None:
-        self._next = None
+        self._next = self._next_tls = None
         if self._next_log is not None:
             self._next_log.close()
             self._next_log = None
@@ -276,18 +348,51 @@ class Worker:
     def reopen_logs(self) -> None:
         self._log.reopen()
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        self.release(slot)
+        if self.draining:
+            for listener in listeners:
+                listener.close()
+            return False
+        acceptors = self._adopted[slot] = self._accept_from(listeners)
+        for acceptor in acceptors:
+            acceptor.start()
+        self._acceptors += acceptors
+        return True
+
+    def release(self, slot: int) -> None:
+        for acceptor in self._adopted.pop(slot, ()):
+            self._acceptors.remove(acceptor)
+            acceptor.leave()
+
+    def share(self, workers: int) -> None:
+        for upstream in self.upstreams.values():
+            upstream.share(workers)
+
     def drain(self, grace: float) -> None:
         self.draining = True
+        self._adopted.clear()
         for acceptor in self._acceptors:
             acceptor.finish()
         for connection in list(self.connections):
-            connection.close_soon()
+            age = self.clock.now - connection.idle_since
+            if connection.idle and age < NEXT_REQUEST:
+                self.loop.call_later(NEXT_REQUEST - age, connection.close_soon)
+            else:
+                connection.close_soon()
         self.loop.call_later(grace, self._grace_over)
-        # Connections just accepted are opened by tasks of the next turn.
-        self.loop.call_later(2 * TICK, self._drained_if_empty)
+        self.loop.call_later(NEXT_REQUEST, self._end_silent)
+        self._drained_if_empty()
+
+    def _end_silent(self) -> None:
+        for opening in list(self.openings):
+            opening.end_silent()
 
     def _drained_if_empty(self) -> None:
-        if not self.connections:
+        # Connections just accepted are opened in a later turn.
+        if self.connections or self.opening:
+            self.loop.call_later(2 * TICK, self._drained_if_empty)
+        else:
             self._drained()
 
     def _grace_over(self) -> None:

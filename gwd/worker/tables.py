@@ -25,6 +25,7 @@ from gwd.policies import (
     identity_headers,
     route_policies,
 )
+from gwd.policies.certificate import certificate_headers
 from gwd.routing.rewrite import compile_rewrite, compile_template
 from gwd.routing.table import RouteTable
 from gwd.segment.memory import Segment
@@ -79,6 +80,13 @@ class Route:
         if route.respond is not None and route.respond.redirect is not None:
             self.redirect = compile_template(route.path, route.respond.redirect)
 
+    def outline(self) -> Route:
+        """What accounting reads of it, and nothing else: for what may outlive its config."""
+        outline = Route.__new__(Route)
+        outline.name, outline.log_part = self.name, self.log_part
+        outline.metrics_cells = self.metrics_cells
+        return outline
+
 
 class Tables:
     __slots__ = (
@@ -86,6 +94,7 @@ class Tables:
         "_exempt",
         "_prefix",
         "_visitors",
+        "client_fields",
         "connections_per_ip",
         "gate",
         "generation",
@@ -94,6 +103,7 @@ class Tables:
         "routing",
         "shed",
         "snapshot",
+        "strict_transport",
         "trusted",
         "unrouted_cells",
     )
@@ -107,12 +117,22 @@ class Tables:
         """Work everything out. Raises what RouteTable, Plan and the policies raise."""
         snapshot = self.snapshot
         server, limits = snapshot.server, snapshot.limits
+        self.client_fields: tuple[tuple[str, str], ...] = ()
+        """What upstreams are told of a client's certificate, and in which fields."""
+        self.strict_transport = b""
+        """Strict-Transport-Security as a line of answers over TLS."""
+        if server.tls is not None:
+            self.client_fields = server.tls.client_fields
+            if server.tls.hsts:
+                self.strict_transport = f"Strict-Transport-Security: {server.tls.hsts}\r\n".encode(
+                    "ascii"
+                )
         self.gate = GatePolicy(
             max_head=server.max_head,
             max_fields=server.max_fields,
             max_target=server.max_target,
             odd_names=server.odd_names,
-            removed=identity_headers(snapshot.auth),
+            removed=identity_headers(snapshot.auth) | certificate_headers(self.client_fields),
         )
         self.ready_path = server.ready_path
         self.trusted = Networks(server.trusted_proxies)

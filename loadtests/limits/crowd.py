@@ -36,5 +36,5 @@ def fill(gateway: Gateway, wanted: int) -> tuple[int, int]:
                 number -= 1
                 key = (0x0A000000 + number).to_bytes(4, "big")
                 visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
-                shed(visitor, time.monotonic_ns() // 1000, False)
+                shed.judge(visitor, time.monotonic_ns() // 1000, False)
         return words[tracked] - words[evicted], (1 << 21) - number

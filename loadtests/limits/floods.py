@@ -19,10 +19,10 @@ from gwd.segment.processes import BANNED, BANS_MADE, COARSE, EVICTED, LIMITED, U
 from loadtests.limits import flooders, wrk
 from loadtests.limits.beside import Beside
 from loadtests.limits.gateway import Gateway, gateway
+from loadtests.limits.neighbour import ASKS, NEIGHBOUR, lost, told
 from loadtests.limits.paced import Told, pace
 from loadtests.limits.report import Show
 
-NEIGHBOUR, ASKS = "127.200.0.1", 50
 BAD = "127.66.0.1"
 PROXY = "127.99.0.1"
 BANNED_ADDRESSES = 10_000
@@ -212,25 +212,14 @@ def show(room: Path, scale: Scale, floods: Sequence[Flood] = FLOODS) -> Show:
         table.add(
             flood.name,
             f"{tried / outcome.seconds:.0f}",
-            _told(outcome.counts),
-            _told(outcome.counted),
+            told(outcome.counts),
+            told(outcome.counted),
             outcome.filter,
             f"{outcome.cpu:.2f}",
             f"{outcome.memory[0]:.0f} → {outcome.memory[1]:.0f}",
-            f"{before.good}/{before.wanted}{_lost(before)}",
+            f"{before.good}/{before.wanted}{lost(before)}",
             f"{before.quantile_ms(0.5):.1f}/{before.quantile_ms(0.99):.1f}",
-            f"{during.good}/{during.wanted}{_lost(during)}",
+            f"{during.good}/{during.wanted}{lost(during)}",
             f"{during.quantile_ms(0.5):.1f}/{during.quantile_ms(0.99):.1f}",
         )
     return table
-
-
-def _lost(told: Told) -> str:
-    """What became of requests that were not answered 200, if there are any."""
-    lost = Counter({str(status): n for status, n in told.statuses.items() if status != 200})
-    lost += Counter({"cut": told.cut, "silent": told.silent, "unsent": told.wanted - told.offered})
-    return f" ({_told(lost)})" if lost else ""
-
-
-def _told(counts: Counts) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "-"

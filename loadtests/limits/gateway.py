@@ -30,7 +30,9 @@ respond = { body = "hello" }
 
 class Gateway:
     """A running gateway with the tables `config`; its route answers by itself unless `routes` are
-    others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`."""
+    others. It listens on a port of its own at 127.0.0.1, or everywhere if it `faces_all`. Its
+    processes may have so many `descriptors` each, if that is said. `also` is another item of
+    `server.bind`."""
 
     def __init__(
         self,
@@ -41,6 +43,8 @@ class Gateway:
         server: str = "",
         routes: str = ANSWER,
         faces_all: bool = False,
+        descriptors: int = 0,
+        also: str = "",
     ) -> None:
         room.mkdir(parents=True)
         self.port = free_port()
@@ -48,13 +52,15 @@ class Gateway:
         bind = f"[::]:{self.port}" if faces_all else f"127.0.0.1:{self.port}"
         self.config = room / "gwd.toml"
         self.config.write_text(
-            f'[server]\nbind = ["{bind}"]\nworkers = {workers}\n'
+            f'[server]\nbind = ["{bind}"{also and ", " + also}]\nworkers = {workers}\n'
             f'access_log = "{room}/access.log"\n{server}\n'
             f"{config}\n{routes}"
         )
         admin = f"unix:{room}/run/admin.sock"
         command = [sys.executable, "-m", "gwd", "run", "--config", str(self.config)]
         command += ["--admin", admin]
+        if descriptors:
+            command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         self.running = Running(room, command, self.port)
         try:
             self.daemon = _find(admin)
@@ -145,10 +151,19 @@ def gateway(
     server: str = "",
     routes: str = ANSWER,
     faces_all: bool = False,
+    descriptors: int = 0,
+    also: str = "",
 ) -> Iterator[Gateway]:
     """A `Gateway` that ends with the block."""
     running = Gateway(
-        room, config, workers=workers, server=server, routes=routes, faces_all=faces_all
+        room,
+        config,
+        workers=workers,
+        server=server,
+        routes=routes,
+        faces_all=faces_all,
+        descriptors=descriptors,
+        also=also,
     )
     try:
         yield running

@@ -55,14 +55,14 @@ def machine() -> str:
     )
 
 
-def keep(shows: Sequence[Show], directory: Path, load: float) -> None:
-    """Write report.md and report.json into `directory`. `load`: the machine's load average when
-    all began, for others may have worked on it as well."""
+def keep(shows: Sequence[Show], directory: Path, load: float, title: str = "Limits") -> None:
+    """Write report.md and report.json into `directory`, under `title`. `load`: the machine's load
+    average when all began, for others may have worked on it as well."""
     directory.mkdir(parents=True, exist_ok=True)
     when = datetime.date.today().isoformat()
     text = "\n\n".join(show.markdown() for show in shows)
     about = f"{machine()}. Load average at the start: {load:.1f}."
-    (directory / "report.md").write_text(f"# Limits, {when}\n\n{about}\n\n{text}\n")
+    (directory / "report.md").write_text(f"# {title}, {when}\n\n{about}\n\n{text}\n")
     plain = {
         "date": when,
         "machine": machine(),

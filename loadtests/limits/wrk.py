@@ -37,12 +37,20 @@ class Load:
     broken: str
 
 
-def run(script: str, port: int, seconds: float, room: Path, *, connections: int = 64) -> Load:
+def run(
+    script: str,
+    port: int,
+    seconds: float,
+    room: Path,
+    *,
+    connections: int = 64,
+    scheme: str = "http",
+) -> Load:
     """Raises RuntimeError if wrk says nothing that can be read."""
     path = room / "wrk.lua"
     path.write_text(script)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "5s"]
-    command += ["-s", str(path), f"http://127.0.0.1:{port}/"]
+    command += ["-s", str(path), f"{scheme}://127.0.0.1:{port}/"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 30, check=False
     )

@@ -31,7 +31,7 @@ def fill(gateway: Gateway, count: int) -> int:
         for number in range(count):
             key = (FIRST + number).to_bytes(4, "big")
             visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
-            shed(visitor, time.monotonic_ns() // 1000, False)
+            shed.judge(visitor, time.monotonic_ns() // 1000, False)
         table = ProcessTable(segment)
         made, gone = table.cell(column, TRACKED), table.cell(column, EVICTED)
         return int(segment.words[made] - segment.words[gone])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from authority import Authority
 
 from gwd.cli import exits
 
@@ -141,3 +142,53 @@ def test_every_shipped_file_passes(file: str) -> None:
     code, out, err = check("--config", file)
     assert (code, err) == (exits.GOOD, "")
     assert "good" in out
+
+
+# certificates
+
+TLS = "[server.tls]\n{lines}" + GOOD
+
+
+def test_certificates_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "gwd.toml"
+    file.write_text(TLS.format(lines=Authority().issue("a.test").write(tmp_path, "a")))
+    code, out, err = check("--config", str(file))
+    assert (code, err) == (exits.GOOD, "")
+    assert "1 endpoint, 1 certificate (config " in out
+
+
+def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "gwd.toml"
+    issued = Authority().issue("a.test", days=9.5)
+    file.write_text(TLS.format(lines=issued.write(tmp_path, "a")))
+    code, out, err = check("--config", str(file))
+    assert code == exits.GOOD
+    assert out.startswith(f"{file}: good: ")
+    assert err.startswith(
+        f"{file}:2: server.tls.cert: warning: names a file that expires in 9 days, on 20"
+    )
+    code, out, _ = check("--config", str(file), "--format", "json")
+    (problem,) = json.loads(out)["problems"]
+    assert (problem["severity"], problem["key"]) == ("warning", "server.tls.cert")
+
+
+def test_what_no_handshake_could_use_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "gwd.toml"
+    authority = Authority()
+    lines = authority.issue("a.test", kind="rsa1024").write(tmp_path, "a")
+    lines += "[[server.tls.certificates]]\n" + authority.issue("b.test").write(tmp_path, "b")
+    (tmp_path / "b.key").write_bytes(authority.issue("b.test").key)
+    (tmp_path / "c.key").write_bytes(authority.issue("c.test").key)
+    (tmp_path / "c.key").chmod(0o644)
+    lines += f'[[server.tls.certificates]]\ncert = "{tmp_path}"\nkey = "{tmp_path}/c.key"\n'
+    file.write_text(TLS.format(lines=lines))
+    code, _, err = check("--config", str(file))
+    assert code == exits.FAILED
+    said = [line.partition("names a file that ")[::2] for line in err.splitlines()]
+    assert [(where.split(": ")[1], why.partition(";")[0]) for where, why in said] == [
+        ("server.tls.cert", "has a weak key, RSA of 1024 bits"),
+        ("server.tls.certificates[0].key", "does not belong to this certificate"),
+        ("server.tls.certificates[1].cert", "cannot be read: is a directory"),
+        ("server.tls.certificates[1].key", "everybody can read or change"),
+    ]
+    assert "PRIVATE" not in err

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from gwd.cli.status import duration, quantile, span
+from gwd.cli.status import _adopted, duration, quantile, span
 from gwd.segment.metrics import EDGES
 
 
@@ -107,6 +107,11 @@ def test_who_keeps_bans_is_said_in_the_first_line(running):
         assert f"  bans: close (no filter: {found['bans_filter_error']})" in first
     else:
         assert first.endswith("  bans: kernel")
+
+
+def test_who_accepts_for_others_is_said():
+    adopted = [{"slot": 2, "by": 0}, {"slot": 3, "by": 1}, {"slot": 4, "by": 0}]
+    assert _adopted(adopted) == "slots 2, 4 by worker 0; slot 3 by worker 1"
 
 
 def test_the_last_refusal_is_shown(running):

@@ -14,7 +14,7 @@ def test_the_page_is_current() -> None:
 
 def test_every_table_has_its_section() -> None:
     page = document()
-    for title in ("[server]", "[limits.per_ip]", "[auth.NAME]", "[upstreams.NAME.health]"):
+    for title in ("[server]", "[server.tls]", "[limits.per_ip]", "[upstreams.NAME.health]"):
         assert f"## `{title}`" in page
     for title in ("[[routes]]", "[[routes.parts]]", "[routes.respond]"):
         assert f"## `{title}`" in page
@@ -23,6 +23,6 @@ def test_every_table_has_its_section() -> None:
 def test_what_is_not_built_is_in_no_table_of_keys() -> None:
     tables, _, rest = document().partition("## Not built yet")
     assert "| `ejection`" not in tables
-    assert "handshake_timeout" not in tables
+    assert "| `token_file`" not in tables
     assert "| `rate_key` |" in tables
     assert "`upstreams.NAME.ejection` | warning" in rest

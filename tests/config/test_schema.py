@@ -10,6 +10,8 @@ def test_the_schema_knows_the_keys_that_work() -> None:
     assert server["additionalProperties"] is False
     assert server["properties"]["max_fields"]["minimum"] == 1
     assert server["properties"]["idle_timeout"]["type"] == "string"
+    assert set(found["$defs"]["TlsTable"]["properties"]) >= {"cert", "key", "certificates"}
+    assert set(found["$defs"]["BindItem"]["properties"]) >= {"tls", "client_auth"}
 
 
 def test_the_schema_leaves_out_what_is_refused_and_marks_what_is_warned_of() -> None:
@@ -21,4 +23,4 @@ def test_the_schema_leaves_out_what_is_refused_and_marks_what_is_warned_of() -> 
     for table in ("RouteTable", "LimitsTable"):
         for shown in found["$defs"][table]["properties"].values():
             assert "deprecated" not in shown
-    assert "tls" not in found["$defs"]["ServerTable"]["properties"]
+    assert "token_file" not in found["$defs"]["AdminTable"]["properties"]

@@ -15,8 +15,6 @@ def text_with(row: Unbuilt) -> str:
     upstream = '[upstreams.app]\nendpoints = ["127.0.0.1:9000"]\n'
     route = '[[routes]]\nname = "app"\npath = "/*"\nupstream = "app"\n'
     match (top, rest):
-        case ("server", ["bind", "*", key]):
-            head = f'[server]\nbind = [{{ address = "127.0.0.1:1", {key} = true }}]\n'
         case ("auth", ["*", "type"]):
             head = f"[auth.main]\ntype = {value}\nanything = 1\n"
         case ("auth", ["*", key]):
@@ -58,8 +56,6 @@ def test_a_known_key_is_told_to_be_not_built_and_nothing_else(
 def test_what_guards_is_refused() -> None:
     guarding = {row.path for row in UNBUILT if row.error}
     assert guarding >= {
-        "server.tls",
-        "server.proxy_protocol",
         "upstreams.*.tls",
         "routes.*.policies",
         "auth.*.type",
@@ -69,7 +65,8 @@ def test_what_guards_is_refused() -> None:
 
 
 def test_a_key_that_is_off_is_not_mentioned(good: Any) -> None:
-    text = text_with(UNBUILT[0]).replace("tls = {}", "proxy_protocol = false")
+    row = next(row for row in UNBUILT if row.path == "upstreams.*.tls")
+    text = text_with(row).replace("tls = {}", "tls = false")
     assert good(text).warnings == []
 
 

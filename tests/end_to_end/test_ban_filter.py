@@ -278,6 +278,33 @@ def test_where_the_kernel_takes_no_filter_workers_close_until_it_does(
     in_own_network(act)
 
 
+def test_listeners_made_later_filter_too_and_if_they_cannot_it_is_known(
+    gateway: StartGateway, upstream: StartUpstream
+) -> None:
+    up = upstream()
+
+    def text(workers: int) -> str:
+        return config(up.address, server=(f"workers = {workers}",))
+
+    def act() -> None:
+        running = gateway(text(1), workers=0)
+        with table_of(running) as table:
+            table.ban(BANNED)
+            assert table.seen() == FILTER_ON
+            running.reload(text(2))
+            assert until(lambda: len(running.workers()) == 2)
+            assert all(fares(running.address, BANNED) == DROPPED for _ in range(12))
+            set_filter_memory(100)
+            running.reload(text(4))
+            assert until(lambda: table.bans.filter().state == FILTER_FAILED)
+            assert running.said().count('"ban filter refused"') == 1
+            assert until(lambda: len(running.workers()) == 4)
+            assert all(is_cut(running.address, BANNED) for _ in range(12))
+            assert "workers only" in running.command("bans").stdout
+
+    in_own_network(act)
+
+
 def test_as_many_as_the_table_holds_are_dropped_and_nobody_beside_them(
     gateway: StartGateway, upstream: StartUpstream
 ) -> None:

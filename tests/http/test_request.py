@@ -192,8 +192,8 @@ def test_sec_15_an_expectation_without_body_or_in_http_1_0_is_ignored() -> None:
         assert made.lines == b""
 
 
-def test_sec_16_an_upgrade_is_ignored() -> None:
-    for protocol in (b"websocket", b"h2c"):
+def test_sec_16_an_upgrade_to_anything_but_websocket_is_ignored() -> None:
+    for protocol in (b"h2c", b"TLS/1.0", b"HTTP/2.0, h2c"):
         made = head(
             b"Connection: Upgrade, HTTP2-Settings",
             b"Upgrade: " + protocol,

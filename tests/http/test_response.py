@@ -56,7 +56,6 @@ def test_a_reason_is_whatever_text_there_is(start: bytes) -> None:
         b"http/1.1 200 OK",
         b"ICY 200 OK",
         b"HTTP/1.1 +20 OK",
-        b"HTTP/1.1 101 Switching Protocols",
     ],
 )
 def test_a_version_or_status_that_does_not_exist_is_refused(start: bytes) -> None:

@@ -34,6 +34,8 @@ REQUESTS = [
     b"GET http://x.example/p?q HTTP/1.1\r\nHost: x.example\r\nX-Name: caf\xc3\xa9\r\n\r\n",
     b"DELETE /x HTTP/1.1\r\nHost: x\r\ntraceparent: 00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01\r\n"
     b"X-Request-Id: abc\r\nTrailer: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n",
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
 ]
 RESPONSES = [
     b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
@@ -42,12 +44,15 @@ RESPONSES = [
     b"X-Served-By: one\r\nKeep-Alive: timeout=5\r\n\r\n",
     b"HTTP/1.0 200\r\nX-Name: caf\xc3\xa9\r\nX_Odd: 1\r\nConnection: x-hop\r\nX-Hop: y\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\nVary: *\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Name: caf\xc3\xa9\r\n\r\n",
 ]
 LINES = [
     *(b"Host: other\r\n", b"Content-Length: 5\r\n", b"Content-Length: 5, 5\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Connection: host\r\n"),
     *(b" folded\r\n", b"No-Colon\r\n", b"Blank : x\r\n", b": empty\r\n", b"X-A:\t \x0b\r\n"),
     *(b"Authorization: Basic eA==\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n"),
+    *(b"Upgrade: websocket\r\n", b"Upgrade: h2c, x\r\n", b"Connection: keep-alive, Upgrade\r\n"),
     *(b"X_User_Id: 9\r\n", b"X-User-Id: 9\r\n", b"\xff: x\r\n", b"X: \xff\r\n", b"Te: x\r\n"),
 ]
 
@@ -57,11 +62,12 @@ def policy() -> GatePolicy:
 
 
 def outcome(head: RequestHead | ResponseHead | None) -> object:
+    """All that a head says, with what only some kinds of heads have."""
     if head is None:
         return None
     # Slots, or what they become in compiled code.
     names = [name for name, _ in inspect.getmembers(type(head), inspect.isdatadescriptor)]
-    return tuple(getattr(head, name) for name in names)
+    return (type(head), *(getattr(head, name) for name in names))
 
 
 def by_authority(head: bytes, asked: GatePolicy) -> object:

@@ -59,6 +59,18 @@ class Recorder:
     def reopen_logs(self) -> None:
         self.told.append("reopen_logs")
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        self.told.append(("adopt", slot, [listener.getsockname()[1] for listener in listeners]))
+        for listener in listeners:
+            listener.close()
+        return slot != 9
+
+    def release(self, slot: int) -> None:
+        self.told.append(("release", slot))
+
+    def share(self, workers: int) -> None:
+        self.told.append(("share", workers))
+
 
 class Rig:
     """A Control on a loop, and the supervisor's end of its channel in our hands."""
@@ -86,7 +98,7 @@ class Rig:
             supervisor_pid=os.getppid(),
             workers=2,
         )
-        self.control = Control(self.loop, child, self.actor)
+        self.control = Control(self.loop, child, self.actor, self.actor)
 
     def snapshot(self, grace: int) -> Snapshot:
         file = self.directory / "gwd.toml"
@@ -280,7 +292,34 @@ def test_workers_logs_and_stop_are_passed_on(rig: Rig):
     rig.say(op="stop")
     rig.heard()
     assert rig.control.workers == 5
-    assert rig.actor.told == ["reopen_logs", "stop"]
+    assert rig.actor.told == [("share", 5), "reopen_logs", "stop"]
+
+
+def test_listeners_of_another_slot_reach_the_worker_and_it_answers(rig: Rig):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.2", 0)) as two,
+    ):
+        ports = [one.getsockname()[1], two.getsockname()[1]]
+        for slot in (3, 9):
+            message = {"op": "adopt", "slot": slot, "number": slot * 10, "listeners": 2}
+            socket.send_fds(rig.ours, [msgpack.packb(message)], [one.fileno(), two.fileno()])
+        rig.say(op="release", slot=3)
+        assert rig.heard() == [
+            {"op": "adopted", "slot": 3, "number": 30},
+            {"op": "not_adopted", "slot": 9, "number": 90},
+        ]
+    assert rig.actor.told == [("adopt", 3, ports), ("adopt", 9, ports), ("release", 3)]
+
+
+def test_a_worker_that_did_not_get_all_listeners_takes_none(rig: Rig):
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        packet = msgpack.packb({"op": "adopt", "slot": 3, "number": 1, "listeners": 2})
+        socket.send_fds(rig.ours, [packet], [one.fileno()])
+        assert rig.heard() == [{"op": "not_adopted", "slot": 3, "number": 1}]
+    assert rig.actor.told == []
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_supervisor_that_is_gone_stops_the_child(rig: Rig):

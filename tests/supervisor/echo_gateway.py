@@ -1,9 +1,10 @@
 """A gateway whose workers do next to nothing: the supervisor's real tree around a tiny child.
 
 A client sends one word. "who" is answered with one JSON line {slot, pid, body, generation, workers,
-serving}; "exit", "hang", "freeze" and "slow" make the worker exit, loop for ever, stop by SIGSTOP,
-or answer after a second. `body` is that of the config's first route. It also says how the child
-behaves: "die" at start, "refuse", "hang" or "crawl" in prepare, "explode" in commit.
+serving, adopted}; "exit", "hang", "freeze" and "slow" make the worker exit, loop for ever, stop by
+SIGSTOP, or answer after a second. `body` is that of the config's first route. It also says how the
+child behaves: "die" at start, "refuse", "hang" or "crawl" in prepare, "explode" in commit, "unkind"
+to other slots.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
 
 from gwd.config.load import load
 from gwd.config.snapshot import Snapshot
+from gwd.controller import run as run_controller
 from gwd.process.child import CONTROLLER, WORKER, Child
 from gwd.process.control import Control
 from gwd.process.loop import new_loop
@@ -68,6 +71,7 @@ class Talk(asyncio.Protocol):
             "workers": worker.control.workers,
             "serving": worker.control.serving,
             "reopened": worker.reopened,
+            "adopted": sorted(worker.adopted),
         }
         self.transport.write(json.dumps(said).encode() + b"\n")
         self.transport.close()
@@ -83,7 +87,8 @@ class EchoWorker:
         self.draining = False
         self.reopened = 0
         self.next: tuple[str, int] | None = None
-        self.control = Control(self.loop, child, self)
+        self.adopted: dict[int, list[socket.socket]] = {}
+        self.control = Control(self.loop, child, self, self)
 
     def run(self) -> int:
         for listener in self.child.listeners:
@@ -124,9 +129,28 @@ class EchoWorker:
     def abort(self) -> None:
         self.next = None
 
+    def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
+        if self.body == "unkind" or self.draining:
+            for listener in listeners:
+                listener.close()
+            return False
+        self.release(slot)
+        self.adopted[slot] = listeners
+        for listener in listeners:
+            self.loop.add_reader(listener.fileno(), self.accept, listener)
+        return True
+
+    def release(self, slot: int) -> None:
+        for listener in self.adopted.pop(slot, ()):
+            self.loop.remove_reader(listener.fileno())
+            listener.close()
+
+    def share(self, workers: int) -> None:
+        assert workers == self.control.workers
+
     def drain(self, grace: float) -> None:
         self.draining = True
-        for listener in self.child.listeners:
+        for listener in (*self.child.listeners, *(s for a in self.adopted.values() for s in a)):
             self.accept(listener)
             self.loop.remove_reader(listener.fileno())
             listener.close()
@@ -158,10 +182,12 @@ def main() -> int:
     parser.add_argument("--admin")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--phase-time", type=float, default=10.0)
+    parser.add_argument("--controller", action="store_true", help="a real one, not an echo")
     given = parser.parse_args()
     configuration.PHASE_TIME = given.phase_time
     options = Options(given.config, None, given.admin, given.ready_fd)
-    return launch(options, os.environ, entries={WORKER: run, CONTROLLER: run}, loader=load)
+    entries = {WORKER: run, CONTROLLER: run_controller if given.controller else run}
+    return launch(options, os.environ, entries=entries, loader=load)
 
 
 if __name__ == "__main__":

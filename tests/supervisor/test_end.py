@@ -10,6 +10,14 @@ import pytest
 from echo_rig import Gateway, descendants, is_alive, until
 
 
+def test_a_term_to_the_whole_process_group_starts_nobody(gateway: Gateway):
+    gateway.start()
+    gateway.workers()
+    os.killpg(gateway.process.pid, signal.SIGTERM)
+    assert gateway.wait() == 0
+    assert len(gateway.events("child started")) == 3
+
+
 def test_term_finishes_what_is_in_flight(gateway: Gateway):
     gateway.start()
     below = descendants(gateway.process.pid)

@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from authority import Authority, Issued
 
 from gwd.config.problems import ConfigError
-from gwd.supervisor.loading import Loading, load_checked
+from gwd.supervisor.loading import Loading, load_checked, renewed_checked
 
 GOOD = """
 [[routes]]
@@ -118,3 +119,31 @@ jwks_file = "{tmp_path}/jwks.json"
 """
     (problem,) = problems(config(GOOD + verifier))
     assert "auth.main.jwks_file" in problem
+
+
+def test_the_trial_asks_openssl_about_certificates(config, tmp_path: Path):
+    """Of a chain's weak part only OpenSSL knows."""
+    root = Authority()
+    middle = Authority("in the middle", root, kind="rsa1024")
+    issued = middle.issue("a.test")
+    lines = Issued(issued.cert + middle.pem, issued.key).write(tmp_path, "a")
+    (problem,) = problems(config(f"[server.tls]\n{lines}{GOOD}"))
+    assert problem.startswith(
+        "1: server.tls: OpenSSL does not take a certificate: ca key too small"
+    )
+
+
+def test_a_renewal_asks_openssl_too(config, tmp_path: Path):
+    root = Authority()
+    issued = root.issue("a.test")
+    snapshot = load_checked(
+        config(f"[server.tls]\n{issued.write(tmp_path, 'a')}{GOOD}"), {}
+    ).snapshot
+    assert renewed_checked(snapshot).snapshot == snapshot
+    middle = Authority("in the middle", root, kind="rsa1024")
+    weak = middle.issue("a.test")
+    Issued(weak.cert + middle.pem, weak.key).write(tmp_path, "a")
+    with pytest.raises(ConfigError) as refused:
+        renewed_checked(snapshot)
+    (problem,) = refused.value.problems
+    assert str(problem) == f"{tmp_path}/a.pem: OpenSSL does not take it: ca key too small"

@@ -155,6 +155,7 @@ def test_a_frozen_worker_is_killed_when_it_does_not_abort(gateway: Gateway):
     os.kill(gateway.workers()[1]["pid"], signal.SIGSTOP)
     died = until(lambda: gateway.events("child died"), "its end")
     assert died[0]["signal"] in ("SIGABRT", "SIGKILL")
+    assert len(gateway.events("child replaced")) == 1
 
 
 def test_a_paused_machine_costs_no_worker(gateway: Gateway):
@@ -169,6 +170,7 @@ def test_a_paused_machine_costs_no_worker(gateway: Gateway):
         os.kill(pid, signal.SIGCONT)
     threading.Event().wait(1)
     assert not gateway.events("child replaced")
+    assert not gateway.events("listener adopted")
     assert gateway.workers() == before
 
 

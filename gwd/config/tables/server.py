@@ -20,6 +20,7 @@ from gwd.config.tables.base import (
     file_name,
     key,
 )
+from gwd.config.tables.tls import TlsTable
 from gwd.config.units import NotAllowed, kind
 from gwd.config.variables import FromVariable
 
@@ -59,6 +60,25 @@ class BindItem(Table):
     address: Annotated[str, AfterValidator(_bind)] = key(
         description='"127.0.0.1:8080" or "[::]:8080"; port 0 takes a free one.'
     )
+    tls: Truth | None = key(
+        default=None,
+        description="Whether clients speak TLS here. If no item says tls = true, [server.tls] "
+        "holds for every item but those with tls = false or redirect_https; if one does, only "
+        "for those that do.",
+    )
+    proxy_protocol: Truth | None = key(
+        default=None,
+        description="Connections begin with a PROXY header, version 1 or 2, from "
+        "trusted_proxies only; by default as server.proxy_protocol says.",
+    )
+    redirect_https: Truth = key(
+        default=False, description="Every request is sent to https:// with 308; not with tls."
+    )
+    client_auth: Literal["none", "optional", "required"] = key(
+        default="none",
+        description="Whether a client is asked for a certificate by tls.client_ca: a wrong one "
+        "ends the handshake, none does if it is required.",
+    )
 
 
 class ServerTable(Table):
@@ -93,6 +113,11 @@ class ServerTable(Table):
     trusted_proxies: list[Network] = key(
         default=[], description="Networks whose X-Forwarded-* fields are believed."
     )
+    proxy_protocol: Truth = key(
+        default=False,
+        description="Every connection begins with a PROXY header, version 1 or 2, from "
+        "trusted_proxies only; items of bind may say otherwise.",
+    )
     max_connections: Annotated[int, Field(ge=1, le=10_000_000), FROM_VARIABLE] = key(
         default=20000, description="Open client connections, over all workers."
     )
@@ -114,6 +139,12 @@ class ServerTable(Table):
     handshake_timeout: Duration = key(
         default="5s", description="For a TLS handshake or a PROXY header."
     )
+    max_handshakes: Annotated[int, Field(ge=1, le=100_000), FROM_VARIABLE] = key(
+        default=512, description="TLS handshakes under way at once, per worker."
+    )
+    max_handshakes_per_ip: Annotated[int, Field(ge=1, le=100_000), FROM_VARIABLE] = key(
+        default=64, description="The same, of one client address."
+    )
     body_timeout: Duration = key(
         default="30s", description="Between two reads of a request's body; past it 408."
     )
@@ -123,6 +154,11 @@ class ServerTable(Table):
     )
     write_timeout: Duration = key(
         default="30s", description="How long a client may take nothing of its response."
+    )
+    min_write_rate: ByteRate = key(
+        default="1KiB/s",
+        description="The least a client must take of its response after 10 s, while it is waited "
+        "for.",
     )
     idle_timeout: Duration = key(
         default="75s", description="Between two requests on a kept connection."
@@ -138,6 +174,7 @@ class ServerTable(Table):
     forwarded: Truth = key(
         default=False, description="Also send the Forwarded field (RFC 7239) to upstreams."
     )
+    tls: TlsTable | None = key(default=None, description="Certificates, for listeners with TLS.")
 
 
 class SegmentTable(Table):

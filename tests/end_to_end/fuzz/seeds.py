@@ -55,6 +55,14 @@ OWN_REQUESTS = (
         body="GET /stolen HTTP/1.1\r\nHost: x\r\n\r\n",
     ),
     _lines("GET /r/{id} HTTP/1.1", _HOST, "Upgrade: websocket", "Connection: Upgrade"),
+    _lines(
+        "GET /r/{id} HTTP/1.1",
+        _HOST,
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    ),
     _lines("GET /r/{id} HTTP/1.1", _HOST, *(f"X-{n}: {'v' * n}" for n in range(40))),
     _lines(
         "POST /r/{id} HTTP/1.1",
@@ -86,6 +94,12 @@ RESPONSES = (
     _lines("HTTP/1.1 103 Early Hints", "Link: </a>") * 3
     + _lines(_OK, "Content-Length: 2", body="ok"),
     _lines("HTTP/1.1 101 Switching Protocols", "Upgrade: x", "Connection: Upgrade"),
+    _lines(
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    ),
     _lines(_OK, "Content-Length: 2", body="ok")
     + _lines(_OK, "Content-Length: 20", "X-Token: {id}", body="{id}"),
     _lines(_OK, "Content-Length: 5", _CODED, body="0\r\n\r\n"),

@@ -84,6 +84,7 @@ class Gateway:
         arguments: Sequence[str] = (),
         environ: dict[str, str] | None = None,
     ) -> None:
+        """`workers`: 0 for as many as the config says."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.config = directory / "gwd.toml"
@@ -101,7 +102,8 @@ class Gateway:
                 self.process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "gwd", "run"),
-                        *("--config", str(self.config), "--workers", str(workers)),
+                        *("--config", str(self.config)),
+                        *(("--workers", str(workers)) if workers else ()),
                         *("--admin", self.admin, "--ready-fd", str(writer)),
                         *arguments,
                     ],

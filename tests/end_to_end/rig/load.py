@@ -1,4 +1,4 @@
-"""Verified keep-alive load: every answer is looked at, every failure is kept."""
+"""Verified load: every answer is looked at, every failure is kept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from rig.client import Broken, Client
 
 
 class Load:
-    """Clients that ask one after another while this is entered, each on its own connection.
+    """Clients that ask one after another while this is entered, each on its own connection, or
+    with `anew` on a new one for each request.
 
     `failures` are answers that were not as expected and connections that ended without saying so;
     `done` counts good answers.
     """
 
-    def __init__(self, address: tuple[str, int], *, clients: int = 4, target: str = "/x") -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        *,
+        clients: int = 4,
+        target: str = "/x",
+        anew: bool = False,
+    ) -> None:
         self.done = 0
         self.failures: Counter[str] = Counter()
         self._address = address
         self._target = target
+        self._fields = ("Connection: close",) if anew else ()
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
@@ -40,7 +49,7 @@ class Load:
             try:
                 if client is None:
                     client = Client(self._address)
-                answer = client.get(self._target)
+                answer = client.get(self._target, *self._fields)
             except (Broken, OSError) as error:
                 self._failed(repr(error))
                 if client is not None:

@@ -86,8 +86,16 @@ class _Collector:
 def by_llhttp(raw: bytes) -> tuple[list[Parsed], bool]:
     """As `by_h11`."""
     collector = _Collector()
-    collector.parser = httptools.HttpRequestParser(collector)
-    collector.parser.feed_data(raw)
+    rest = raw
+    while rest:
+        collector.parser = httptools.HttpRequestParser(collector)
+        try:
+            collector.parser.feed_data(rest)
+        except httptools.HttpParserUpgrade as upgrade:
+            # It stops behind a request that asks for one; ours was then refused.
+            rest = rest[upgrade.args[0] :]
+        else:
+            break
     return collector.found, not collector.open
 
 

@@ -166,22 +166,14 @@ CASES = (
         Seen(),
         answer={"upgrade": None},
     ),
-    passed(
-        "websocket-is-not-tunnelled",
+    refused(
+        "websocket-of-no-version", "SEC-16", get("Connection: Upgrade", "Upgrade: websocket"), 426
+    ),
+    refused(
+        "websocket-without-a-key",
         "SEC-16",
-        get(
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        ),
-        Seen(
-            fields=(
-                "Sec-WebSocket-Version: 13",
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            )
-        ),
-        answer={"upgrade": None},
+        get("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+        400,
     ),
     passed("upgrade-without-connection", "SEC-16", get("Upgrade: websocket"), Seen()),
 )

@@ -1,0 +1,125 @@
+"""A client's connection over TLS: what it has that a plain one has not.
+
+Strategy. It differs where TLS does and nowhere else, so plain connections pay nothing for it:
+
+- At its opening, after the handshake, it learns the name its client asked for, the version, and
+  what upstreams are told of a verified certificate.
+- Its answers carry Strict-Transport-Security in place of the service's own (RFC 6797 §7.1).
+- TLS has no half-close that a client's answer could follow: its end is told by close_notify, and
+  what still comes is read and dropped until the client's own comes, for at most
+  `SHUTDOWN_SECONDS`. That is the lingering of a plain connection, done by the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from copy import copy
+from typing import TYPE_CHECKING, cast
+
+from gwd.policies.certificate import certificate_lines
+from gwd.tls.contexts import SERVER_NAME
+from gwd.worker.client import BUSY, CLOSING, ClientConnection
+
+if TYPE_CHECKING:
+    from gwd.http.head import ResponseHead
+    from gwd.worker.opening import Opening
+    from gwd.worker.tables import Tables
+
+SHUTDOWN_SECONDS = 2.0
+_STRICT = "strict-transport-security"
+_STRICT_LINE = re.compile(rb"^strict-transport-security:[^\r]*\r\n", re.IGNORECASE | re.MULTILINE)
+
+
+class SecureConnection(ClientConnection):
+    """The app protocol of a TLS transport, so its connection is made when the handshake is."""
+
+    __slots__ = ("_opening", "_strict", "_strict_from", "certified", "log_part", "server_name")
+
+    scheme = "https"
+
+    def __init__(self, opening: Opening) -> None:
+        visitor, peer = opening.who()
+        super().__init__(opening.worker, visitor, opening.worker.journey, remote=peer)
+        self._opening: Opening | None = opening
+        self._strict: ResponseHead | None = None
+        self._strict_from: ResponseHead | None = None
+        """The last answer's head as it came, and as `_strict` goes out."""
+        self.server_name: str | None = None
+        self.log_part = ""
+        self.certified = b""
+
+    # its opening
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        opening, self._opening = self._opening, None
+        assert opening is not None
+        opening.succeeded()
+        tls = cast(ssl.SSLObject, transport.get_extra_info("ssl_object"))
+        name: str | None = getattr(tls, SERVER_NAME, None)
+        if name:
+            self.server_name = name.removesuffix(".")
+            self.journey = self._worker.named_journey
+        self.log_part = f',"tls":"{tls.version()}"'
+        self._certify(self._worker.tables, tls)
+        super().connection_made(transport)
+
+    def retable(self, tables: Tables) -> None:
+        super().retable(tables)
+        if self._transport is not None:
+            self._certify(tables, self._transport.get_extra_info("ssl_object"))
+
+    def _certify(self, tables: Tables, tls: ssl.SSLObject | None) -> None:
+        """Have ready what upstreams are told. A certificate that was not verified is none: then
+        the handshake failed, or the client has shown none."""
+        self.certified = b""
+        if tables.client_fields and tls is not None and tls.context.verify_mode != ssl.CERT_NONE:
+            self.certified = certificate_lines(
+                tables.client_fields, tls.getpeercert(), tls.getpeercert(binary_form=True)
+            )
+
+    # its answers
+
+    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
+        line = self.tables.strict_transport
+        super().answer(self._with_strict(head, line) if line else head, data, last)
+
+    def _with_strict(self, head: ResponseHead, line: bytes) -> ResponseHead:
+        made = self._strict
+        if made is None or self._strict_from is not head or not made.lines.endswith(line):
+            made = copy(head)
+            made.opening = b""
+            made.lines = _STRICT_LINE.sub(b"", head.lines) + line
+            self._strict, self._strict_from = made, head
+        return made
+
+    def respond(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        if self.tables.strict_transport:
+            headers = tuple(pair for pair in headers if pair[0].lower() != _STRICT)
+        super().respond(status, headers, body)
+
+    def _reply(self, status: int, wire: bytes, reason: str) -> None:
+        line = self.tables.strict_transport
+        if line:
+            start = wire.index(b"\r\n") + 2
+            wire = b"".join((wire[:start], line, wire[start:]))
+        super()._reply(status, wire, reason)
+
+    # its end
+
+    def eof_received(self) -> bool:
+        """The client's close_notify: nothing that is written from now on goes out."""
+        if self._state == BUSY:
+            self._abandon("client_gone")
+        self._close()
+        return False
+
+    def _end_politely(self) -> None:
+        assert self._transport is not None
+        self._ahead = b""
+        self._body = None
+        if self._transport.is_closing():
+            self._state = CLOSING
+            return
+        self._close()

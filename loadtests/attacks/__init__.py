@@ -1,0 +1,1 @@
+"""Slow and hostile peers against one worker, and what a neighbour notices of them."""

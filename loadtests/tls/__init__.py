@@ -1,0 +1,1 @@
+"""TLS beside nginx and HAProxy: handshakes, requests, memory, resumption, findings, a soak."""
