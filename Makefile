@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 COMPILED ?= .venv-compiled
 TESTS_COMPILED ?= tests/compiled tests/http tests/upstream tests/worker tests/routing \
-	tests/segment tests/policies tests/test_clock.py tests/end_to_end
+	tests/segment tests/policies tests/tls tests/test_clock.py tests/end_to_end/http \
+	$(addprefix tests/end_to_end/test_,keep_alive.py streaming.py retries.py access_log.py fuzz.py)
 
 .PHONY: demo test style types floors tests prove compiled test-compiled compare clean
 
@@ -36,8 +37,9 @@ prove: $(VENV)/ready-test
 # The optional compiled form, in an environment of its own: nothing of it lies beside the sources.
 compiled: $(COMPILED)/ready
 
-# The same tests against it, of what is compiled and of the whole. PYTHONSAFEPATH keeps Python from
-# finding the plain sources in the working directory.
+# The same tests against it: of what is compiled, and a selection of those of the whole, which
+# TESTS_COMPILED=tests/end_to_end runs all. PYTHONSAFEPATH keeps Python from finding the plain
+# sources in the working directory.
 test-compiled: $(COMPILED)/ready
 	env -u PYTHONPATH PYTHONSAFEPATH=1 GWD_COMPILED=1 \
 		$(COMPILED)/bin/pytest -n 4 --dist loadfile $(TESTS_COMPILED)
@@ -63,7 +65,7 @@ $(COMPILED)/ready: setup.cfg setup.py pyproject.toml $(shell find gwd -name '*.p
 	mkdir $(COMPILED)/source
 	cp -r gwd setup.cfg setup.py pyproject.toml README.md LICENSE $(COMPILED)/source
 	GWD_COMPILED=1 $(COMPILED)/bin/pip install -q --disable-pip-version-check \
-		'./$(COMPILED)/source[test]'
+		'$(abspath $(COMPILED))/source[test]'
 	rm -rf $(COMPILED)/source
 	touch $@
 

@@ -10,7 +10,6 @@ changes one bound first, in plain source only, to show that a difference is seen
 from __future__ import annotations
 
 import hashlib
-import inspect
 import sys
 from pathlib import Path
 from random import Random
@@ -73,8 +72,9 @@ PROXIES = Networks(["127.0.0.0/8", "10.0.0.0/8"])
 
 
 def values(head: RequestHead | ResponseHead) -> list[object]:
-    names = [name for name, _ in inspect.getmembers(type(head), inspect.isdatadescriptor)]
-    return [getattr(head, name, "unset") for name in names]
+    """Every attribute, be it a slot or a constant of the class: compiled, both are alike."""
+    values = [(name, getattr(head, name, "unset")) for name in dir(head) if name[0] != "_"]
+    return [(name, value) for name, value in values if not callable(value)]
 
 
 def requests(said: list[object], pieces: list[bytes], policy: GatePolicy) -> None:

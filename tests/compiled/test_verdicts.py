@@ -18,7 +18,7 @@ SEED, NUMBER = 20261124, 6_000
 
 def outcomes(*arguments: str, plain: bool) -> list[str]:
     """What `outcomes.py` says, run on the installed form or on the source tree."""
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     environ.pop("PYTHONPATH", None)
     if plain:
         environ["PYTHONPATH"] = str(ROOT)
