@@ -1,6 +1,6 @@
 """The service behind the proxies: it echoes WebSocket messages and tells the time as events.
 
-    python -m loadtests.tunnels.service PORT
+    python service.py PORT
 
 Events carry the monotonic clock, which all processes of a machine share, so a client knows how long
 each was on its way. `/events?every=SECONDS` says how often.

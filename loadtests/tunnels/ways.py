@@ -101,5 +101,5 @@ class Way:
 def start_service(room: Path) -> Running:
     room.mkdir(parents=True)
     port = free_port()
-    command = [sys.executable, "-m", "loadtests.tunnels.service", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("service.py")), str(port)]
     return Running(room, command, port)

@@ -43,9 +43,7 @@ FILES = {
     "name-that-does-not-resolve": Bad(config("no-such-host.invalid:80"), ("no-such-host.invalid",)),
     "duplicate-routes": Bad(config(APP, routes=ANY_PATH + TWIN), ('"twin"', '"app"')),
     "missing-variable": Bad(config("${GWD_TEST_NOT_SET}"), ("GWD_TEST_NOT_SET",)),
-    "tls-which-is-not-built": Bad(
-        config(APP, more='[server.tls]\ncert = "a"\nkey = "b"\n'), ("server.tls",)
-    ),
+    "tls-which-is-not-built": Bad(config(APP, app=("tls = {}",)), ("upstreams.app.tls",)),
     "missing-key-file": Bad(
         config(
             APP,

@@ -28,7 +28,7 @@ def forked() -> Iterator[Callable[..., Workers]]:
 
     def fork(snapshot: Snapshot, count: int = 2, before: Snapshot | None = None) -> Workers:
         """Workers of `snapshot`; if there is a `before`, they are forked with that, and renewed."""
-        assert threading.active_count() == 1
+        assert threading.active_count() == 1, threading.enumerate()
         workers = Workers(ListenerContexts.make(before or snapshot), before or snapshot, count)
         made.append(workers)
         if before is not None:

@@ -43,7 +43,7 @@ upstream = "app"
 """
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     directory = tmp_path_factory.mktemp("http")
     issuer = Issuer(directory)
