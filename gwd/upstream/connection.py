@@ -22,6 +22,7 @@ from gwd.http.gate import ResponseReader
 from gwd.http.head import SwitchHead
 from gwd.http.problem import Refusal
 from gwd.linger import reset
+from gwd.outbox import Outbox
 
 if TYPE_CHECKING:
     from gwd.http.bodies import ChunkedBody, LengthBody, UntilCloseBody
@@ -41,6 +42,7 @@ class Connection:
         "_clock",
         "_interim",
         "_keep",
+        "_outbox",
         "_readable",
         "_reader",
         "_transport",
@@ -53,7 +55,7 @@ class Connection:
         "served",
     )
 
-    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock, outbox: Outbox) -> None:
         self.endpoint = endpoint
         self.exchange: Exchange | None = None
         self.open = False
@@ -63,6 +65,7 @@ class Connection:
         self.deadline = NEVER
         self.due = NEVER
         self._clock = clock
+        self._outbox = outbox
         self._reader = ResponseReader()
         self._body: LengthBody | ChunkedBody | UntilCloseBody | None = None
         self._interim = 0
@@ -81,12 +84,16 @@ class Connection:
         if deadline < self.due:
             self._clock.put(self)
         assert self._transport is not None
-        self._transport.write(wire)
+        if exchange.idempotent:
+            self._outbox.put(self._transport, wire)
+        else:
+            # It cannot be sent twice, and was found alive just now.
+            self._outbox.send(self._transport, wire)
 
     def write(self, wire: bytes) -> None:
         if self.open:
             assert self._transport is not None
-            self._transport.write(wire)
+            self._outbox.put(self._transport, wire)
 
     def unwritten(self) -> int:
         """Bytes that the peer has not taken."""
@@ -128,6 +135,7 @@ class Connection:
         """Give the transport to `protocol`, for another protocol is spoken on it. The connection
         and its exchange stay counted at the endpoint until `part`."""
         assert self._transport is not None
+        self._outbox.flush()
         self.exchange = None
         self._clock.disarm(self)
         self._transport.set_protocol(protocol)

@@ -136,7 +136,8 @@ class AnsweringConnection(TimedConnection):
         end = END if keep and minor else ending(minor, keep)
         if self._state != CLOSING:
             assert self._transport is not None
-            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
+            wire = b"".join((opening, self.request_id.encode(), end, data))
+            self._worker.outbox.put(self._transport, wire)
         if last:
             self._worker.account.end(self, head.status, "")
             self._finish()
@@ -269,7 +270,7 @@ class AnsweringConnection(TimedConnection):
     def _write(self, wire: bytes) -> None:
         if self._state != CLOSING:
             assert self._transport is not None
-            self._transport.write(wire)
+            self._worker.outbox.put(self._transport, wire)
 
     def _account(self, status: int, reason: str) -> None:
         self._worker.account.end(self, status, reason)

@@ -337,6 +337,7 @@ class ClientConnection(AnsweringConnection):
         assert self.route is not None
         assert self.head is not None
         worker = self._worker
+        worker.outbox.flush()
         self._state = TUNNEL
         self.status = head.status
         worker.clock.disarm(self)

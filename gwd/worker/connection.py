@@ -16,7 +16,7 @@ keeps a connection by reading nothing: what was written is taken in `write_timeo
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from gwd.clock import NEVER, TICK
@@ -35,7 +35,7 @@ LINGER_BYTES, LINGER_SECONDS = 65536, 2.0
 IDLE, HEAD, BUSY, LINGER, CLOSING, TUNNEL = range(6)
 
 
-class TimedConnection(ABC):
+class TimedConnection:
     """A `Timed` for the clock, with a client's transport."""
 
     __slots__ = (
@@ -199,6 +199,7 @@ class TimedConnection(ABC):
         self._discarded = 0
         self._arm_linger()
         if self._transport.can_write_eof():
+            self._worker.outbox.flush()
             self._transport.write_eof()
         self._resume()
 
@@ -220,6 +221,7 @@ class TimedConnection(ABC):
         assert transport is not None
         self._state = CLOSING
         self._ahead = self._rest = b""
+        self._worker.outbox.flush()
         if self._outflow is None and transport.get_write_buffer_size():
             self._outflow = Outflow(self._worker.clock.now, unsent(transport))
         transport.close()

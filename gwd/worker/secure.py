@@ -15,15 +15,16 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from copy import copy
 from typing import TYPE_CHECKING, cast
 
-from gwd.http.head import ResponseHead
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
 from gwd.worker.client import ClientConnection
 from gwd.worker.connection import BUSY
 
 if TYPE_CHECKING:
+    from gwd.http.head import ResponseHead
     from gwd.worker.opening import Opening
     from gwd.worker.tables import Tables
 
@@ -88,9 +89,7 @@ class SecureConnection(ClientConnection):
     def _with_strict(self, head: ResponseHead, line: bytes) -> ResponseHead:
         made = self._strict
         if made is None or self._strict_from is not head or not made.lines.endswith(line):
-            made = ResponseHead()
-            for name in ResponseHead.__slots__:
-                setattr(made, name, getattr(head, name))
+            made = copy(head)
             made.opening = b""
             made.lines = _STRICT_LINE.sub(b"", head.lines) + line
             self._strict, self._strict_from = made, head
