@@ -10,7 +10,7 @@ No TLS object exists before the client has begun to speak TLS, so silent clients
 and a hundred bytes. Of a PROXY header exactly its own bytes are taken from the kernel (peek, then
 receive), so what follows is there for whoever reads next. All of it together must be done
 `handshake_timeout` after the accept (SEC-25, SEC-49), else it ends with a reset, which leaves
-nothing behind on this side.
+nothing behind on this side. The first request's `head_timeout` runs since the accept, too.
 
 A handshake is a millisecond of computing, which everybody else waits for. So at most `BURST` begin
 in one turn of the loop and `max_handshakes` are under way; others wait in line, and if the line is
@@ -29,10 +29,10 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
-from gwd.clock import NEVER
+from gwd.clock import NEVER, TICK
 from gwd.http.proxy_protocol import MOST_V2, NotProxy, read_proxy_header
 from gwd.worker.client import ClientConnection
-from gwd.worker.secure import SHUTDOWN_SECONDS, SecureConnection
+from gwd.worker.secure import NO_LIMIT, SecureConnection
 
 if TYPE_CHECKING:
     from gwd.policies import Visitor
@@ -134,6 +134,7 @@ class Opening:
         "_journey",
         "_sock",
         "_watching",
+        "accepted_at",
         "deadline",
         "due",
         "handshaking",
@@ -152,6 +153,7 @@ class Opening:
         self._watching = False
         self._entered = False
         self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self.accepted_at = time.monotonic()
         self.worker = worker
         self.handshaking = False
         self.deadline = NEVER
@@ -164,7 +166,9 @@ class Opening:
         self._sock.setblocking(False)
         worker.openings.add(self)
         worker.opening += 1
-        worker.clock.arm(self, time.monotonic() + worker.settings.handshake_timeout)
+        settings = worker.settings
+        within = min(settings.handshake_timeout, settings.head_timeout)
+        worker.clock.arm(self, self.accepted_at + within)
         if self._bind.proxy_protocol:
             self._read_header()
         else:
@@ -221,6 +225,11 @@ class Opening:
         else:
             self._fail()
 
+    @property
+    def head_due(self) -> float:
+        """When the head of its first request must be here (SEC-25)."""
+        return self.accepted_at + self.worker.settings.head_timeout + TICK
+
     def who(self) -> tuple[Visitor, Visitor]:
         """Who speaks and who is at the other end, as the config in force judges them."""
         tables = self.worker.tables
@@ -261,7 +270,7 @@ class Opening:
             cast(socket.socket, self._sock),
             ssl=worker.tls.of(self._bind),
             ssl_handshake_timeout=left,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+            ssl_shutdown_timeout=NO_LIMIT,
         )
         self._advance(None)
 
@@ -270,6 +279,7 @@ class Opening:
         worker = self.worker
         visitor, peer = self.who()
         connection = ClientConnection(worker, visitor, journey, remote=peer)
+        connection.deadline = self.head_due
         worker.clock.disarm(self)
         worker.openings.discard(self)
         worker.opening -= 1
