@@ -20,7 +20,6 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gwd.clock import TICK
 from gwd.http.head import ResponseHead
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 2.0
 """For the client's close_notify after ours."""
+ALL_TAKEN = 0.25
+"""Seconds between two looks whether the client has taken all that was written before its end."""
 NO_LIMIT = 7 * 86400.0
 """What the transport is told of it: it is never the one to give up."""
 _STRICT = "strict-transport-security"
@@ -143,14 +144,11 @@ class SecureConnection(ClientConnection):
             return
         clock, transport = self._worker.clock, self._transport
         assert transport is not None
-        look_at = clock.now + SHUTDOWN_SECONDS
         left = unsent(transport)
         if left and self._outflow is None:
             self._outflow = Outflow(clock.now, left)
-        if self._outflow is not None:
-            timeout = self._worker.settings.write_timeout
-            look_at = min(look_at, self._outflow.look_at(clock.now, timeout) + TICK)
-        clock.arm(self, look_at)
+        look_in = SHUTDOWN_SECONDS if self._outflow is None else ALL_TAKEN
+        clock.arm(self, clock.now + look_in)
 
     def _look_at_reader(self, outflow: Outflow) -> None:
         assert self._transport is not None

@@ -412,7 +412,7 @@ def test_a_graceful_stop_ends_what_is_silent_and_finishes_the_rest(
     assert silent.end(3) in ("reset", "closed")
     assert busy.end(3) == "closed"
     assert running.process.wait(10) == 0
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15  # and not shutdown_grace
 
 
 def test_a_reload_holds_for_connections_that_are_open(
