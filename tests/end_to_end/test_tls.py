@@ -242,6 +242,36 @@ def test_old_versions_are_refused(
     assert site.refuses(tls=old)
 
 
+@pytest.mark.parametrize(
+    ("listener", "versions", "ciphers", "reason"),
+    [
+        (0, ("TLSv1_1", "TLSv1_1"), "ALL:@SECLEVEL=0", "TLSV1_ALERT_PROTOCOL_VERSION"),
+        (0, ("TLSv1_2", "TLSv1_2"), "AES128-SHA", "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        (1, ("TLSv1_2", "TLSv1_2"), "", "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        (1, ("TLSv1_3", "TLSv1_3"), "", "TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+    ],
+)
+def test_who_is_refused_is_told_why(
+    site: Site, listener: int, versions: tuple[str, str], ciphers: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(site.authority.pem)
+    site.start(
+        bind=("tls = true", 'tls = true, client_auth = "required"'),
+        tls=f'client_ca = "{tmp_path}/ca.pem"\n',
+        routes='[[routes]]\nname = "r"\npath = "/*"\nrespond = { body = "x" }\n',
+    )
+    tls = context(site.authority.pem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tls.minimum_version, tls.maximum_version = (ssl.TLSVersion[v] for v in versions)
+    if ciphers:
+        tls.set_ciphers(ciphers)
+    with pytest.raises(ssl.SSLError) as caught:  # noqa: PT012  # TLS 1.3 tells it afterwards
+        client = site.connect(tls=tls, listener=listener)
+        client.sock.recv(1)
+    assert caught.value.reason == reason
+
+
 def test_renegotiation_is_refused(site: Site, upstream: StartUpstream) -> None:
     site.start(upstream().address)
     host, port = site.address()
