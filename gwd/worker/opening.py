@@ -91,6 +91,7 @@ class Handshakes:
             del self._by_key[key]
         if opening.handshaking:
             self.running -= 1
+            self._worker.heap.ended += 1
         else:
             self._waiting.pop(opening, None)
         self._look()

@@ -27,6 +27,7 @@ from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
+from gwd.process.heap import Heap
 from gwd.process.loop import new_loop
 from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
@@ -70,6 +71,7 @@ class Worker:
         self.openings: set[Opening] = set()
         """Those of them that say who they are, or do their handshake."""
         self.budget = Budget()
+        self.heap = Heap()
         self._descriptors = open_descriptors()
         self._vacant = 0
         """Places of those who were told to make room in this tick, not yet given to others."""
@@ -185,6 +187,7 @@ class Worker:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
         self.budget.tick(now, self.connections, self.settings.buffer_budget)
+        self.heap.tick(now)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()

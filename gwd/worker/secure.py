@@ -122,6 +122,10 @@ class SecureConnection(ClientConnection):
 
     # its end
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._worker.heap.ended += 1
+
     def eof_received(self) -> bool:
         """The client's close_notify: nothing that is written from now on goes out."""
         if self._state == BUSY:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from rig.client import Client, request
-from rig.gateway import Gateway, until
+from rig.gateway import Gateway, rss, until
 from rig.kinds import Outside, StartGateway, StartUpstream
 from rig.programs import curl, program
 from rig.site import HELLO, A, B, Site
@@ -490,3 +490,24 @@ def test_who_accepts_for_another_speaks_as_that_listener(
             assert get(site.plain()).status == 308
     finally:
         os.kill(hung, signal.SIGCONT)
+
+
+def test_a_storm_of_handshakes_leaves_no_memory_behind(site: Site, upstream: StartUpstream) -> None:
+    running = site.start(
+        upstream().address, server=("max_handshakes = 1000", "max_handshakes_per_ip = 1000")
+    )
+    (worker,) = running.workers()
+    hello, wire = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context(site.authority.pem).wrap_bio(hello, wire, server_hostname=A).do_handshake()
+    first = wire.read()
+    before = rss(worker)
+    for _ in range(2):
+        held = [site.plain() for _ in range(700)]
+        for client in held:
+            client.send(first)
+        for client in held:
+            assert client.sock.recv(1)
+        for client in held:
+            client.close()
+    assert until(lambda: rss(worker) - before < 8_000_000)
