@@ -130,7 +130,8 @@ class SecureConnection(ClientConnection):
         """The client's close_notify: nothing that is written from now on goes out."""
         if self._state == BUSY:
             self._abandon("client_gone")
-        self._close()
+        if self._state != CLOSING:  # else it is the answer to ours
+            self._close()
         return False
 
     def _end_politely(self) -> None:

@@ -20,7 +20,7 @@ from rig.client import request
 from rig.gateway import rss, until
 from rig.kinds import Outside, StartGateway, StartUpstream
 from rig.site import A, Site
-from rig.tls import SecureClient
+from rig.tls import SecureClient, context
 from rig.upstream import Connection, Hang, Pause, RecordingUpstream, Reset, Wait, response
 from rig.websocket import (
     CLOSE,
@@ -355,6 +355,55 @@ def test_who_is_told_the_end_and_does_not_answer_is_left(
             assert below.recv(1) == b""
 
 
+def test_asyncios_own_loop_ends_them_as_well(site: Site, up: RecordingUpstream) -> None:
+    site.start(up.address, environ={"GWD_EVENT_LOOP": "asyncio"})
+    client = site.connect()
+    client.send(request("/x", "Connection: close", host=A))
+    assert client.response().status == 200
+    assert client.end(3) == "closed"
+    client.close()
+    ws = open_tunnel(site)
+    ws.send(b"\x03\xe8", CLOSE)
+    assert ws.ended == "closed"
+
+
+# workers that come and go
+
+
+def test_fewer_workers_and_more_again_reset_no_handshake(site: Site, up: RecordingUpstream) -> None:
+    running = site.start(up.address, workers=0, server=("workers = 4",))
+    failures: list[BaseException] = []
+    served: list[int] = []
+    over = threading.Event()
+    tls = context(site.authority.pem)
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                with SecureClient(site.address(), tls, A) as client:
+                    served.append(client.request(request("/x", host=A)).status)
+            except Exception as failure:
+                failures.append(failure)
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    text = running.config.read_text()
+    try:
+        for count in (1, 4):
+            changed = text.replace("\nworkers = 4", f"\nworkers = {count}")
+            assert running.reload(changed).returncode == 0
+            assert until(lambda: len(running.workers()) == count)  # noqa: B023
+            before = len(served)
+            assert until(lambda: len(served) > before + 50)  # noqa: B023
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    assert failures == []
+    assert set(served) == {200}
+
+
 # time
 
 
@@ -362,15 +411,15 @@ def test_who_is_told_the_end_and_does_not_answer_is_left(
 def test_sec_25_the_first_heads_time_runs_since_the_accept(
     site: Site, upstream: StartUpstream, first: str
 ) -> None:
-    site.start(upstream().address, server=('head_timeout = "1500ms"',))
+    site.start(upstream().address, server=('head_timeout = "3s"',))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
     plain = site.plain()
     began = time.monotonic()
-    time.sleep(1.2)
+    time.sleep(2.5)
     plain.sock = tls.wrap_socket(plain.sock)
     if first == "a part":
         plain.send(b"GET / HT")
     assert plain.end(10) != "open"
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 5  # 3, and not 2.5 and 3

@@ -34,6 +34,7 @@ class Site:
         more: str = "",
         workers: int = 1,
         routes: str | None = None,
+        environ: dict[str, str] | None = None,
     ) -> Gateway:
         """One item of `bind` per listener; `tls`: lines of `[server.tls]`."""
         first = self.authority.issue(A).write(self._directory, "a")
@@ -46,7 +47,7 @@ class Site:
             more=tables,
             **({} if routes is None else {"routes": routes}),
         )
-        self.running = self._start(text, workers=workers)
+        self.running = self._start(text, workers=workers, environ=environ)
         return self.running
 
     def address(self, listener: int = 0) -> tuple[str, int]:
