@@ -140,6 +140,7 @@ class Opening:
         "due",
         "handshaking",
         "peer",
+        "place",
         "visitor",
         "worker",
     )
@@ -157,6 +158,8 @@ class Opening:
         self.accepted_at = time.monotonic()
         self.worker = worker
         self.handshaking = False
+        self.place = -1
+        """Where it is counted among its address's connections, as it is from here on (SEC-49)."""
         self.deadline = NEVER
         self.due = NEVER
 
@@ -222,14 +225,16 @@ class Opening:
             and worker.handshakes.enter(visitor)
         ):
             self._entered = True
+            self.place = worker.take_place(visitor)
             self._watch(self._hear)
         else:
             self._fail()
 
-    @property
-    def head_due(self) -> float:
-        """When the head of its first request must be here (SEC-25)."""
-        return self.accepted_at + self.worker.settings.head_timeout + TICK
+    def hand_over(self, connection: ClientConnection) -> None:
+        """What it knows already: when the head of the first request must be here (SEC-25), and
+        where it is counted."""
+        connection.deadline = self.accepted_at + self.worker.settings.head_timeout + TICK
+        connection.place, self.place = self.place, -1
 
     def who(self) -> tuple[Visitor, Visitor]:
         """Who speaks and who is at the other end, as the config in force judges them."""
@@ -280,7 +285,7 @@ class Opening:
         worker = self.worker
         visitor, peer = self.who()
         connection = ClientConnection(worker, visitor, journey, remote=peer)
-        connection.deadline = self.head_due
+        self.hand_over(connection)
         worker.clock.disarm(self)
         worker.openings.discard(self)
         worker.opening -= 1
@@ -325,6 +330,7 @@ class Opening:
                 set_linger(self._sock, reset=True)
             self._sock.close()
         self._leave()
+        self.worker.discount(self)
         self.worker.opening -= 1
         self.worker.opening_ended()
 

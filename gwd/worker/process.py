@@ -235,11 +235,18 @@ class Worker:
     def count(self, connection: ClientConnection) -> None:
         """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
         of the same batch must know."""
-        if self.tables.connections_per_ip and connection.place < 0:
-            connection.place = self._open.place(connection.peer.key)
-            self._open.opened(connection.place)
+        if connection.place < 0:
+            connection.place = self.take_place(connection.peer)
 
-    def discount(self, connection: ClientConnection) -> None:
+    def take_place(self, visitor: Visitor) -> int:
+        """Count one more connection of `visitor`; where, -1 if nobody's are counted."""
+        if not self.tables.connections_per_ip:
+            return -1
+        place = self._open.place(visitor.key)
+        self._open.opened(place)
+        return place
+
+    def discount(self, connection: ClientConnection | Opening) -> None:
         """It is gone, or never opened."""
         if connection.place >= 0:
             self._open.closed(connection.place)

@@ -65,7 +65,7 @@ class SecureConnection(ClientConnection):
         opening, self._opening = self._opening, None
         assert opening is not None
         opening.succeeded()
-        self.deadline = opening.head_due
+        opening.hand_over(self)
         tls = cast(ssl.SSLObject, transport.get_extra_info("ssl_object"))
         name: str | None = getattr(tls, SERVER_NAME, None)
         if name:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from authority import Authority
-from rig.client import Client, request
+from rig.client import Broken, Client, request
 from rig.gateway import Gateway, rss, until
 from rig.kinds import Outside, StartGateway, StartUpstream
 from rig.programs import curl, program
@@ -375,6 +375,39 @@ def test_one_address_has_so_many_handshakes_and_no_more(
     assert get(done).status == 200  # who is done does not count
     assert [client.end() for client in held] == ["reset", "reset"]
     assert get(site.connect(source=STRANGER)).status == 200
+
+
+def test_sec_49_connections_that_have_not_said_a_word_count_on_their_addresss(
+    site: Site, upstream: StartUpstream
+) -> None:
+    site.start(
+        upstream().address,
+        server=('handshake_timeout = "4s"',),
+        more='[limits.per_ip]\nrate = "1000/s"\nconnections = 3\n',
+    )
+
+    def served() -> bool:
+        try:
+            with site.connect(source=STRANGER) as client:
+                return get(client).status == 200
+        except (OSError, Broken):
+            return False
+
+    silent = [site.plain(source=STRANGER) for _ in range(3)]
+    assert [client.end(0.3) for client in silent] == ["open"] * 3
+    assert site.shuts_out(STRANGER)
+    assert get(site.connect()).status == 200
+    silent[0].close()  # in mid-air
+    assert until(served, 2)
+    assert [client.end() for client in silent[1:]] == ["reset"] * 2  # not in time
+    assert until(served)
+    time.sleep(0.2)
+    done = [site.connect(source=STRANGER) for _ in range(3)]
+    assert [get(client).status for client in done] == [200] * 3
+    assert site.shuts_out(STRANGER)
+    for client in done:
+        client.close()
+    assert until(served)
 
 
 def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
