@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = {"To run": None, "To test": "test", "To load": "load"}
+SECTIONS = {"To run": None, "To test": "test", "To load": "load", "To compile": "compile"}
 """Heading of the page → extra of setup.cfg, None for what is always installed."""
 
 

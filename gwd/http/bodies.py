@@ -223,7 +223,7 @@ class ChunkedBody:
             if part is _DATA:
                 stop = at + missing
                 if stop > end:
-                    pieces.append(data[at:])
+                    pieces.append(data[at:] if at else data)
                     received += end - at
                     missing = stop - end
                     at = end

@@ -119,8 +119,8 @@ class RequestReader:
 
     def _wait(self, buffer: bytes | bytearray, start: int, limit: int) -> None:
         """Look at what has come of a head, and keep it. Raises Refusal."""
-        scanned = max(start, self._scanned)
         size = min(len(buffer), limit)
+        scanned = min(max(start, self._scanned), size)  # `max_head` may have become less
         if scanned > start and buffer[scanned - 1] == 0x0D:
             scanned -= 1  # only its neighbour tells whether that CR was good
         if not is_clean(buffer[scanned:size]):

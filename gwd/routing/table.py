@@ -80,7 +80,7 @@ class RouteTable:
         Matches of routes that make nothing of their captures are then without. Raises as the
         constructor does.
         """
-        table = cls.__new__(cls)
+        table = cls(())
         table._lean = True
         yield from table._raising(routes)
         return table
@@ -196,8 +196,7 @@ def conflicts(routes: Sequence[Route]) -> list[RouteConflict]:
     Raises PatternError.
     """
     found: list[RouteConflict] = []
-    table = RouteTable.__new__(RouteTable)
-    table._lean = False
+    table = RouteTable(())
     for _ in table._grow(routes, found):
         pass
     return found

@@ -24,6 +24,7 @@ from gwd.http.bodies import response_body
 from gwd.http.gate import ResponseReader
 from gwd.http.head import SwitchHead
 from gwd.http.problem import Refusal
+from gwd.outbox import Outbox
 
 if TYPE_CHECKING:
     from gwd.http.bodies import ChunkedBody, LengthBody, UntilCloseBody
@@ -53,6 +54,7 @@ class Connection:
         "_clock",
         "_interim",
         "_keep",
+        "_outbox",
         "_readable",
         "_reader",
         "_transport",
@@ -65,7 +67,7 @@ class Connection:
         "served",
     )
 
-    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock, outbox: Outbox) -> None:
         self.endpoint = endpoint
         self.exchange: Exchange | None = None
         self.open = False
@@ -75,6 +77,7 @@ class Connection:
         self.deadline = NEVER
         self.due = NEVER
         self._clock = clock
+        self._outbox = outbox
         self._reader = ResponseReader()
         self._body: LengthBody | ChunkedBody | UntilCloseBody | None = None
         self._interim = 0
@@ -93,12 +96,16 @@ class Connection:
         if deadline < self.due:
             self._clock.put(self)
         assert self._transport is not None
-        self._transport.write(wire)
+        if exchange.idempotent:
+            self._outbox.put(self._transport, wire)
+        else:
+            # It cannot be sent twice, and was found alive just now.
+            self._outbox.send(self._transport, wire)
 
     def write(self, wire: bytes) -> None:
         if self.open:
             assert self._transport is not None
-            self._transport.write(wire)
+            self._outbox.put(self._transport, wire)
 
     def unwritten(self) -> int:
         """Bytes that the peer has not taken."""
@@ -140,6 +147,7 @@ class Connection:
         """Give the transport to `protocol`, for another protocol is spoken on it. The connection
         and its exchange stay counted at the endpoint until `part`."""
         assert self._transport is not None
+        self._outbox.flush()
         self.exchange = None
         self._clock.disarm(self)
         self._transport.set_protocol(protocol)

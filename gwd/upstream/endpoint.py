@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from gwd.clock import Clock
 from gwd.config import snapshot as plain
+from gwd.outbox import Outbox
 from gwd.segment.endpoints import (
     CONNECTIONS,
     EWMA_US,
@@ -60,6 +61,7 @@ class Endpoint:
         "_failures",
         "_idle",
         "_loop",
+        "_outbox",
         "_published",
         "_requests",
         "_row",
@@ -88,6 +90,7 @@ class Endpoint:
         column: int,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
     ) -> None:
         self.address = endpoint.address
         self.host, self.port = endpoint.host, endpoint.port
@@ -106,7 +109,7 @@ class Endpoint:
         self._requests = self._failures = 0
         self._down_for = DOWN_FIRST
         self._down_until = 0.0
-        self._clock, self._loop = clock, loop
+        self._clock, self._loop, self._outbox = clock, loop, outbox
         self._table = table
         self._row = table.find(table_name(upstream.name, endpoint.address))
         self._words = table.words
@@ -209,7 +212,7 @@ class Endpoint:
         return mine + others < self.config.max_connections
 
     async def _connect(self) -> None:
-        connection = Connection(self, self._clock)
+        connection = Connection(self, self._clock, self._outbox)
         factory = cast("Callable[[], asyncio.Protocol]", lambda: connection)
         error = ""
         try:

@@ -108,6 +108,8 @@ class Exchange:
     _retries = 0
     _retrying = False
     _sent_ns = 0
+    __deletable__ = ("config",)
+    """To mypyc: a tunnel parts with it."""
 
     def __init__(
         self,

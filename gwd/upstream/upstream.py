@@ -13,6 +13,7 @@ from operator import attrgetter
 
 from gwd.clock import Clock
 from gwd.config import snapshot as plain
+from gwd.outbox import Outbox
 from gwd.segment.endpoints import EndpointTable
 from gwd.upstream.balance import make_balancer
 from gwd.upstream.endpoint import Endpoint
@@ -27,6 +28,7 @@ class Upstream:
         "_column",
         "_endpoints",
         "_loop",
+        "_outbox",
         "_retired",
         "_table",
         "active",
@@ -46,12 +48,13 @@ class Upstream:
         column: int,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
     ) -> None:
         self.name = config.name
         self.active = 0
         self.retrying = 0
         self._table, self._column = table, column
-        self._clock, self._loop = clock, loop
+        self._clock, self._loop, self._outbox = clock, loop, outbox
         self._endpoints: dict[str, Endpoint] = {}
         self._retired: list[Endpoint] = []
         self.configure(config, workers)
@@ -68,7 +71,7 @@ class Upstream:
             endpoint = before.pop(each.address, None)
             if endpoint is None:
                 endpoint = Endpoint(
-                    config, each, self._table, self._column, self._clock, self._loop
+                    config, each, self._table, self._column, self._clock, self._loop, self._outbox
                 )
             endpoint.configure(config, each, workers)
             self._endpoints[each.address] = endpoint

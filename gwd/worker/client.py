@@ -413,7 +413,8 @@ class ClientConnection:
         end = END if keep and minor else ending(minor, keep)
         if self._state != CLOSING:
             assert self._transport is not None
-            self._transport.write(b"".join((opening, self.request_id.encode(), end, data)))
+            wire = b"".join((opening, self.request_id.encode(), end, data))
+            self._worker.outbox.put(self._transport, wire)
         if last:
             self._worker.account.end(self, head.status, "")
             self._finish()
@@ -443,6 +444,7 @@ class ClientConnection:
         assert self.route is not None
         assert self.head is not None
         worker = self._worker
+        worker.outbox.flush()
         self._state = TUNNEL
         self.status = head.status
         worker.clock.disarm(self)
@@ -521,7 +523,7 @@ class ClientConnection:
     def _write(self, wire: bytes) -> None:
         if self._state != CLOSING:
             assert self._transport is not None
-            self._transport.write(wire)
+            self._worker.outbox.put(self._transport, wire)
 
     def _finish(self) -> None:
         """The answer is written. Go on with the next request, or end the connection."""
@@ -570,6 +572,7 @@ class ClientConnection:
         self._discarded = 0
         self._arm_linger()
         if self._transport.can_write_eof():
+            self._worker.outbox.flush()
             self._transport.write_eof()
         self._resume()
 
@@ -579,6 +582,7 @@ class ClientConnection:
         assert transport is not None
         self._state = CLOSING
         self._ahead = self._rest = b""
+        self._worker.outbox.flush()
         if self._outflow is None and transport.get_write_buffer_size():
             self._outflow = Outflow(self._worker.clock.now, unsent(transport))
         transport.close()

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 
 from gwd.clock import TICK, Clock
 from gwd.config.snapshot import Bind, Snapshot
+from gwd.outbox import Outbox
 from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
@@ -64,6 +65,7 @@ class Worker:
         self._child = child
         self.loop = new_loop()
         self.clock = Clock(self.loop)
+        self.outbox = Outbox(self.loop)
         self.draining = False
         self.connections: set[ClientConnection] = set()
         self.opening = 0
@@ -146,6 +148,7 @@ class Worker:
                     self._child.column,
                     self.clock,
                     self.loop,
+                    self.outbox,
                 )
         for name in self.upstreams.keys() - {config.name for config in snapshot.upstreams}:
             gone = self.upstreams.pop(name)

@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from copy import copy
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gwd.http.head import ResponseHead
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW
@@ -28,6 +28,7 @@ from gwd.worker.client import BUSY, CLOSING, ClientConnection
 from gwd.worker.outflow import Outflow, unsent
 
 if TYPE_CHECKING:
+    from gwd.http.head import ResponseHead
     from gwd.worker.opening import Opening
     from gwd.worker.tables import Tables
 
@@ -100,9 +101,7 @@ class SecureConnection(ClientConnection):
     def _with_strict(self, head: ResponseHead, line: bytes) -> ResponseHead:
         made = self._strict
         if made is None or self._strict_from is not head or not made.lines.endswith(line):
-            made = ResponseHead()
-            for name in ResponseHead.__slots__:
-                setattr(made, name, getattr(head, name))
+            made = copy(head)
             made.opening = b""
             made.lines = _STRICT_LINE.sub(b"", head.lines) + line
             self._strict, self._strict_from = made, head

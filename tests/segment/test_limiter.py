@@ -248,6 +248,7 @@ def test_a_bucket_that_never_emptied_is_rebased_daily(make):
     assert admitted(two, now, 100) == 24
 
 
+@pytest.mark.plain
 def test_what_a_process_remembers_is_bounded_and_a_flood_does_not_flush_it(make, monkeypatch):
     monkeypatch.setattr(limiter_module, "REMEMBERED", 16)
     segment = make(columns=1, max_ips=1024)

@@ -286,6 +286,7 @@ def test_processes_that_make_the_same_rows_make_each_once(make, fork):
     assert table.total(TRACKED) == len(marks) - coarse
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("age", [10 * SECOND, 0], ids=["takes a row", "finds all warm"])
 def test_killed_before_any_line_of_its_code_a_process_leaves_a_table_that_works(make, fork, age):
     """Every instant is tried: the child kills itself before the nth line it runs in the limiter."""

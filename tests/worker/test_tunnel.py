@@ -202,6 +202,7 @@ async def _echoes(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter], paylo
     return await ends[0].readexactly(len(frame)) == frame
 
 
+@pytest.mark.plain
 def test_old_tables_are_freed_while_tunnels_are_open(rig: Rig) -> None:
     tunnels = [rig.run(rig.open()) for _ in range(5)]
     seen = []
@@ -223,6 +224,7 @@ def test_old_tables_are_freed_while_tunnels_are_open(rig: Rig) -> None:
     assert rig.in_flight() == 0
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("how", ["closed", "aborted", "killed", "drained"])
 def test_nothing_is_left_of_a_tunnel_that_has_ended(rig: Rig, how: str) -> None:
     ends = rig.run(rig.open())

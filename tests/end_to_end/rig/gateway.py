@@ -22,7 +22,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+import gwd
+
+ROOT = Path(gwd.__file__).resolve().parents[1]
+"""Where the gwd under test is: the source tree, or where its compiled form is installed."""
 PATIENCE = 20.0
 """Seconds for what should take a fraction of one: machines are busy."""
 MARK = "GWD_TEST_MARK"
