@@ -416,7 +416,7 @@ def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
     site.start(
         upstream().address,
         bind=("tls = true", "tls = false"),
-        server=("max_handshakes = 2", "max_handshakes_per_ip = 2", 'handshake_timeout = "700ms"'),
+        server=("max_handshakes = 2", "max_handshakes_per_ip = 2", 'handshake_timeout = "2s"'),
     )
     held = []
     for number in range(12):
@@ -425,7 +425,7 @@ def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
         held.append(client)
     began = time.monotonic()
     assert get(site.plain(listener=1)).status == 200
-    assert time.monotonic() - began < 0.7 or held[0].end(0) != "open"
+    assert time.monotonic() - began < 2 or held[0].end(0) != "open"
     assert get(site.connect()).status == 200
     assert until(lambda: all(client.end(0) == "reset" for client in held))
 
