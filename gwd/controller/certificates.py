@@ -1,6 +1,6 @@
 """Watching the files of certificates, so that a renewed one is served without anybody's word.
 
-Strategy: a few times a minute the files' places are looked at (stat, which follows links: that is
+Strategy: every second the files' places are looked at (stat, which follows links: that is
 how certbot and Kubernetes replace files); only what moved is read, and compared with what the
 config in force holds. So it does not matter who wrote what before this process lived, and a touch
 changes nothing. Files that have come to rest, the same at two looks, are told to the supervisor,
@@ -27,7 +27,7 @@ from typing import Protocol
 from gwd.config.snapshot import Snapshot
 from gwd.process.events import Log
 
-EVERY = 2.0
+EVERY = 1.0
 """Seconds between two looks."""
 AGAIN = 60.0
 """Seconds after which what was told is told again, if it is still so."""

@@ -57,6 +57,53 @@ class BadCertificate(ValueError):
         self.index = index
 
 
+class ToldHandshake(ssl.SSLObject):
+    """A server's side that tells its client why a handshake failed.
+
+    The event loop sends what OpenSSL has written whenever it wants to read more, but not when it
+    fails, and so the alert would stay in memory and the client see a reset. So a failure that has
+    an alert is put off until the client has sent something more, its end most likely. How long that
+    may take is bounded as the whole handshake is.
+    """
+
+    _outgoing: ssl.MemoryBIO
+    _failed = False
+
+    def do_handshake(self) -> None:
+        """As SSLObject's. Raises SSLWantReadError, then SSLError, for one failure."""
+        if self._failed:
+            raise ssl.SSLError("the handshake has failed")
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            if not self._outgoing.pending:
+                raise
+            self._failed = True
+        if self._failed:
+            raise ssl.SSLWantReadError
+
+
+class ListenerContext(ssl.SSLContext):
+    """A context for the event loop's handshakes."""
+
+    sslobject_class = ToldHandshake
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        assert isinstance(made, ToldHandshake)
+        made._outgoing = outgoing
+        return made
+
+
 _Made = tuple[str, bytes, bytes, bytes]
 """Kind of listener, certificate, key, client authorities."""
 
@@ -148,7 +195,7 @@ class ListenerContexts:
         self.install(self.prepare_at_once(snapshot))
 
     def _listener(self, kind: str) -> ssl.SSLContext:
-        context = _context(kind)
+        context = _context(kind, ListenerContext)
 
         def choose(
             connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext
@@ -164,9 +211,9 @@ class ListenerContexts:
         return context
 
 
-def _context(kind: str) -> ssl.SSLContext:
+def _context(kind: str, made_of: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
     """A context with our policy for listeners of `kind`, and no certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = made_of(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     # A client may prefer ChaCha20 where it has no AES in hardware: the order is left to it.

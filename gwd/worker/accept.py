@@ -185,6 +185,7 @@ class Acceptor:
         try:
             future = coroutine.send(None)
         except Exception:  # the client was gone before we came to it: nothing is owed
+            self._worker.discount(connection)
             sock.close()
             return
         self._worker.opening += 1

@@ -88,7 +88,10 @@ class ClientConnection(AnsweringConnection):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
         self.idle_since = self._worker.clock.now
-        self._arm(self._worker.settings.head_timeout)
+        clock = self._worker.clock
+        # Whoever opened it may have set it a bound already: this time runs since the accept.
+        within = clock.now + self._worker.settings.head_timeout + TICK
+        clock.arm(self, min(within, self.deadline))
         self._worker.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

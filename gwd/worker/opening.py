@@ -10,7 +10,7 @@ No TLS object exists before the client has begun to speak TLS, so silent clients
 and a hundred bytes. Of a PROXY header exactly its own bytes are taken from the kernel (peek, then
 receive), so what follows is there for whoever reads next. All of it together must be done
 `handshake_timeout` after the accept (SEC-25, SEC-49), else it ends with a reset, which leaves
-nothing behind on this side.
+nothing behind on this side. The first request's `head_timeout` runs since the accept, too.
 
 A handshake is a millisecond of computing, which everybody else waits for. So at most `BURST` begin
 in one turn of the loop and `max_handshakes` are under way; others wait in line, and if the line is
@@ -28,11 +28,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
-from gwd.clock import NEVER
+from gwd.clock import NEVER, TICK
 from gwd.http.proxy_protocol import MOST_V2, NotProxy, read_proxy_header
 from gwd.linger import set_linger
 from gwd.worker.client import ClientConnection
-from gwd.worker.secure import SHUTDOWN_SECONDS, SecureConnection
+from gwd.worker.secure import NO_LIMIT, SecureConnection
 
 if TYPE_CHECKING:
     from gwd.policies import Visitor
@@ -91,6 +91,7 @@ class Handshakes:
             del self._by_key[key]
         if opening.handshaking:
             self.running -= 1
+            self._worker.heap.ended += 1
         else:
             self._waiting.pop(opening, None)
         self._look()
@@ -134,10 +135,12 @@ class Opening:
         "_journey",
         "_sock",
         "_watching",
+        "accepted_at",
         "deadline",
         "due",
         "handshaking",
         "peer",
+        "place",
         "visitor",
         "worker",
     )
@@ -152,8 +155,11 @@ class Opening:
         self._watching = False
         self._entered = False
         self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self.accepted_at = time.monotonic()
         self.worker = worker
         self.handshaking = False
+        self.place = -1
+        """Where it is counted among its address's connections, as it is from here on (SEC-49)."""
         self.deadline = NEVER
         self.due = NEVER
 
@@ -164,7 +170,9 @@ class Opening:
         self._sock.setblocking(False)
         worker.openings.add(self)
         worker.opening += 1
-        worker.clock.arm(self, time.monotonic() + worker.settings.handshake_timeout)
+        settings = worker.settings
+        within = min(settings.handshake_timeout, settings.head_timeout)
+        worker.clock.arm(self, self.accepted_at + within)
         if self._bind.proxy_protocol:
             self._read_header()
         else:
@@ -217,9 +225,16 @@ class Opening:
             and worker.handshakes.enter(visitor)
         ):
             self._entered = True
+            self.place = worker.take_place(visitor)
             self._watch(self._hear)
         else:
             self._fail()
+
+    def hand_over(self, connection: ClientConnection) -> None:
+        """What it knows already: when the head of the first request must be here (SEC-25), and
+        where it is counted."""
+        connection.deadline = self.accepted_at + self.worker.settings.head_timeout + TICK
+        connection.place, self.place = self.place, -1
 
     def who(self) -> tuple[Visitor, Visitor]:
         """Who speaks and who is at the other end, as the config in force judges them."""
@@ -261,7 +276,7 @@ class Opening:
             cast(socket.socket, self._sock),
             ssl=worker.tls.of(self._bind),
             ssl_handshake_timeout=left,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+            ssl_shutdown_timeout=NO_LIMIT,
         )
         self._advance(None)
 
@@ -270,6 +285,7 @@ class Opening:
         worker = self.worker
         visitor, peer = self.who()
         connection = ClientConnection(worker, visitor, journey, remote=peer)
+        self.hand_over(connection)
         worker.clock.disarm(self)
         worker.openings.discard(self)
         worker.opening -= 1
@@ -314,6 +330,7 @@ class Opening:
                 set_linger(self._sock, reset=True)
             self._sock.close()
         self._leave()
+        self.worker.discount(self)
         self.worker.opening -= 1
         self.worker.opening_ended()
 

@@ -28,6 +28,7 @@ from gwd.policies import Visitor
 from gwd.process.child import Child
 from gwd.process.control import Control
 from gwd.process.events import EventLog
+from gwd.process.heap import Heap
 from gwd.process.loop import new_loop
 from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
@@ -72,6 +73,7 @@ class Worker:
         self.openings: set[Opening] = set()
         """Those of them that say who they are, or do their handshake."""
         self.budget = Budget()
+        self.heap = Heap()
         self._descriptors = open_descriptors()
         self._vacant = 0
         """Places of those who were told to make room in this tick, not yet given to others."""
@@ -188,6 +190,7 @@ class Worker:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
         self.budget.tick(now, self.connections, self.settings.buffer_budget)
+        self.heap.tick(now)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
@@ -235,11 +238,18 @@ class Worker:
     def count(self, connection: ClientConnection) -> None:
         """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
         of the same batch must know."""
-        if self.tables.connections_per_ip and connection.place < 0:
-            connection.place = self._open.place(connection.peer.key)
-            self._open.opened(connection.place)
+        if connection.place < 0:
+            connection.place = self.take_place(connection.peer)
 
-    def discount(self, connection: ClientConnection) -> None:
+    def take_place(self, visitor: Visitor) -> int:
+        """Count one more connection of `visitor`; where, -1 if nobody's are counted."""
+        if not self.tables.connections_per_ip:
+            return -1
+        place = self._open.place(visitor.key)
+        self._open.opened(place)
+        return place
+
+    def discount(self, connection: ClientConnection | Opening) -> None:
         """It is gone, or never opened."""
         if connection.place >= 0:
             self._open.closed(connection.place)

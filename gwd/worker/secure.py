@@ -6,8 +6,11 @@ Strategy. It differs where TLS does and nowhere else, so plain connections pay n
   what upstreams are told of a verified certificate.
 - Its answers carry Strict-Transport-Security in place of the service's own (RFC 6797 §7.1).
 - TLS has no half-close that a client's answer could follow: its end is told by close_notify, and
-  what still comes is read and dropped until the client's own comes, for at most
-  `SHUTDOWN_SECONDS`. That is the lingering of a plain connection, done by the transport.
+  what still comes is read and dropped until the client's own comes. That is the lingering of a
+  plain connection, done by the transport. How long it takes is watched here: as long as the client
+  takes what was written before, as fast as any other must; then `SHUTDOWN_SECONDS`. The transport
+  itself would give both together a fixed time, and cut the answers of slow readers.
+- Its transport keeps encrypted bytes on both sides of what it tells; they count on the budget.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ import asyncio
 import re
 import ssl
 from copy import copy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gwd.policies.certificate import certificate_lines
 from gwd.tls.contexts import SERVER_NAME
+from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW
 from gwd.worker.client import ClientConnection
-from gwd.worker.connection import BUSY
+from gwd.worker.connection import BUSY, CLOSING
+from gwd.worker.outflow import Outflow, unsent
 
 if TYPE_CHECKING:
     from gwd.http.head import ResponseHead
@@ -29,6 +34,11 @@ if TYPE_CHECKING:
     from gwd.worker.tables import Tables
 
 SHUTDOWN_SECONDS = 2.0
+"""For the client's close_notify after ours."""
+ALL_TAKEN = 0.25
+"""Seconds between two looks whether the client has taken all that was written before its end."""
+NO_LIMIT = 7 * 86400.0
+"""What the transport is told of it: it is never the one to give up."""
 _STRICT = "strict-transport-security"
 _STRICT_LINE = re.compile(rb"^strict-transport-security:[^\r]*\r\n", re.IGNORECASE | re.MULTILINE)
 
@@ -57,6 +67,7 @@ class SecureConnection(ClientConnection):
         opening, self._opening = self._opening, None
         assert opening is not None
         opening.succeeded()
+        opening.hand_over(self)
         tls = cast(ssl.SSLObject, transport.get_extra_info("ssl_object"))
         name: str | None = getattr(tls, SERVER_NAME, None)
         if name:
@@ -64,6 +75,8 @@ class SecureConnection(ClientConnection):
             self.journey = self._worker.named_journey
         self.log_part = f',"tls":"{tls.version()}"'
         self._certify(self._worker.tables, tls)
+        # Encrypted bytes that nobody reads for now: by default it takes 256 KiB of them.
+        cast(_Encrypting, transport).set_read_buffer_limits(WRITE_HIGH, WRITE_LOW)
         super().connection_made(transport)
 
     def retable(self, tables: Tables) -> None:
@@ -109,12 +122,57 @@ class SecureConnection(ClientConnection):
 
     # its end
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._worker.heap.ended += 1
+
     def eof_received(self) -> bool:
         """The client's close_notify: nothing that is written from now on goes out."""
         if self._state == BUSY:
             self._abandon("client_gone")
-        self._close()
+        if self._state != CLOSING:  # else it is the answer to ours
+            self._close()
         return False
 
     def _end_politely(self, *, last: bool) -> None:
         super()._end_politely(last=True)  # the transport lingers
+
+    def _watch(self) -> None:
+        if self._state != CLOSING:
+            super()._watch()
+            return
+        clock, transport = self._worker.clock, self._transport
+        assert transport is not None
+        left = unsent(transport)
+        if left and self._outflow is None:
+            self._outflow = Outflow(clock.now, left)
+        look_in = SHUTDOWN_SECONDS if self._outflow is None else ALL_TAKEN
+        clock.arm(self, clock.now + look_in)
+
+    def _look_at_reader(self, outflow: Outflow) -> None:
+        assert self._transport is not None
+        if self._state == CLOSING and not unsent(self._transport):
+            # All is taken, our close_notify too: without an answer to it, this was the last look.
+            self._outflow = None
+            self._worker.clock.arm(self, self._worker.clock.now + SHUTDOWN_SECONDS)
+        else:
+            super()._look_at_reader(outflow)
+
+    # what it holds
+
+    def buffered(self) -> int:
+        size = super().buffered()
+        transport = self._transport
+        if transport is not None:
+            size += cast(_Encrypting, transport).get_read_buffer_size()
+            if transport.get_write_buffer_size():
+                size += WRITE_HIGH  # the socket's own buffer is full, or this would lie there
+        return size
+
+
+class _Encrypting(Protocol):
+    """What uvloop's TLS transports have besides."""
+
+    def get_read_buffer_size(self) -> int: ...
+
+    def set_read_buffer_limits(self, high: int, low: int) -> None: ...

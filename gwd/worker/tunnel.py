@@ -298,6 +298,8 @@ class Tunnel:
         """`end` sends no more. It may still read."""
         end.ended = True
         other = end.other
+        if not end.transport.can_write_eof():
+            end.close()  # TLS: nothing that is written from now on would reach it
         if self.leaving:
             end.close()
             if not other.told:

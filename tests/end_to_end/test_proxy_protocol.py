@@ -138,6 +138,18 @@ def test_who_does_not_end_its_header_in_time_is_reset(
     assert sent < len(header)
 
 
+def test_sec_25_the_first_heads_time_runs_since_the_accept(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    running = gateway(config(upstream().address, server=(*LISTENER, 'head_timeout = "3s"')))
+    client = connect(running)
+    began = time.monotonic()
+    time.sleep(2.5)
+    client.send(version1() + b"GET / HT")
+    assert client.response().status == 408
+    assert time.monotonic() - began < 5  # 3, and not 2.5 and 3
+
+
 def test_denied_and_banned_clients_behind_a_proxy_are_told_and_the_proxy_stays(
     gateway: StartGateway, upstream: StartUpstream, connect: Connect
 ) -> None:

@@ -12,100 +12,17 @@ import warnings
 from pathlib import Path
 
 import pytest
-from authority import Authority, Issued
-from rig.client import Client, request
-from rig.configs import config
-from rig.gateway import Gateway, until
+from authority import Authority
+from rig.client import Broken, Client, request
+from rig.gateway import Gateway, rss, until
 from rig.kinds import Outside, StartGateway, StartUpstream
 from rig.programs import curl, program
-from rig.tls import SecureClient, context
+from rig.site import HELLO, A, B, Site
+from rig.tls import context
 from rig.upstream import response
 
 STRANGER, CLIENT = "127.0.0.5", "203.0.113.7"
-A, B = "a.example", "b.example"
-HELLO = b"\x16\x03\x01"
-"""A handshake that has begun."""
 HSTS = "max-age=31536000; includeSubDomains"
-
-
-class Site:
-    """A gateway with TLS for two hosts, and an authority that its clients believe."""
-
-    def __init__(self, start: StartGateway, directory: Path, outside: Outside) -> None:
-        self._start, self._directory, self._outside = start, directory, outside
-        self.authority = Authority()
-        self.running: Gateway
-
-    def start(
-        self,
-        *endpoints: str,
-        bind: tuple[str, ...] = ("tls = true",),
-        server: tuple[str, ...] = (),
-        tls: str = "",
-        more: str = "",
-        workers: int = 1,
-        routes: str | None = None,
-    ) -> Gateway:
-        """One item of `bind` per listener; `tls`: lines of `[server.tls]`."""
-        first = self.authority.issue(A).write(self._directory, "a")
-        second = self.authority.issue(B, "*.wild.example").write(self._directory, "b")
-        items = ", ".join(f'{{ address = "127.0.0.1:0", {item} }}' for item in bind)
-        tables = f"[server.tls]\n{first}{tls}\n[[server.tls.certificates]]\n{second}\n{more}"
-        text = config(
-            *endpoints,
-            server=(f"bind = [{items}]", *server),
-            more=tables,
-            **({} if routes is None else {"routes": routes}),
-        )
-        self.running = self._start(text, workers=workers)
-        return self.running
-
-    def address(self, listener: int = 0) -> tuple[str, int]:
-        host, _, port = self.running.addresses[listener].rpartition(":")
-        return host, int(port)
-
-    def connect(
-        self,
-        name: str | None = A,
-        *,
-        shown: Issued | None = None,
-        check: bool = True,
-        before: bytes = b"",
-        source: str | None = None,
-        listener: int = 0,
-        tls: ssl.SSLContext | None = None,
-    ) -> SecureClient:
-        paths: tuple[str, str] | None = None
-        if shown is not None:
-            shown.write(self._directory, "client")
-            paths = str(self._directory / "client.pem"), str(self._directory / "client.key")
-        made = tls or context(self.authority.pem, paths, check=check and name is not None)
-        client = SecureClient(self.address(listener), made, name, before=before, source=source)
-        self._outside.append(client)
-        return client
-
-    def plain(self, *, source: str | None = None, listener: int = 0) -> Client:
-        client = Client(self.address(listener), source=source)
-        self._outside.append(client)
-        return client
-
-    def shuts_out(self, source: str | None = None, before: bytes = b"", listener: int = 0) -> bool:
-        """Whether a client that begins its handshake is gone long before its time is over."""
-        try:
-            client = self.plain(source=source, listener=listener)
-            client.send(before + HELLO)
-            return client.end(2) != "open" and not client.buffer
-        except ConnectionResetError:  # the connect itself, if that quickly
-            return True
-
-    def refuses(self, **connect: object) -> bool:
-        """Whether there is no handshake to be had."""
-        try:
-            client = self.connect(**connect)  # type: ignore[arg-type]
-            client.send(request("/x", host=A))  # TLS 1.3 tells a client's fate after its last word
-            return not client._more()
-        except (OSError, ssl.SSLError):
-            return True
 
 
 @pytest.fixture
@@ -325,6 +242,36 @@ def test_old_versions_are_refused(
     assert site.refuses(tls=old)
 
 
+@pytest.mark.parametrize(
+    ("listener", "versions", "ciphers", "reason"),
+    [
+        (0, ("TLSv1_1", "TLSv1_1"), "ALL:@SECLEVEL=0", "TLSV1_ALERT_PROTOCOL_VERSION"),
+        (0, ("TLSv1_2", "TLSv1_2"), "AES128-SHA", "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        (1, ("TLSv1_2", "TLSv1_2"), "", "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        (1, ("TLSv1_3", "TLSv1_3"), "", "TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+    ],
+)
+def test_who_is_refused_is_told_why(
+    site: Site, listener: int, versions: tuple[str, str], ciphers: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(site.authority.pem)
+    site.start(
+        bind=("tls = true", 'tls = true, client_auth = "required"'),
+        tls=f'client_ca = "{tmp_path}/ca.pem"\n',
+        routes='[[routes]]\nname = "r"\npath = "/*"\nrespond = { body = "x" }\n',
+    )
+    tls = context(site.authority.pem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tls.minimum_version, tls.maximum_version = (ssl.TLSVersion[v] for v in versions)
+    if ciphers:
+        tls.set_ciphers(ciphers)
+    with pytest.raises(ssl.SSLError) as caught:  # noqa: PT012  # TLS 1.3 tells it afterwards
+        client = site.connect(tls=tls, listener=listener)
+        client.sock.recv(1)
+    assert caught.value.reason == reason
+
+
 def test_renegotiation_is_refused(site: Site, upstream: StartUpstream) -> None:
     site.start(upstream().address)
     host, port = site.address()
@@ -430,13 +377,46 @@ def test_one_address_has_so_many_handshakes_and_no_more(
     assert get(site.connect(source=STRANGER)).status == 200
 
 
+def test_sec_49_connections_that_have_not_said_a_word_count_on_their_addresss(
+    site: Site, upstream: StartUpstream
+) -> None:
+    site.start(
+        upstream().address,
+        server=('handshake_timeout = "4s"',),
+        more='[limits.per_ip]\nrate = "1000/s"\nconnections = 3\n',
+    )
+
+    def served() -> bool:
+        try:
+            with site.connect(source=STRANGER) as client:
+                return get(client).status == 200
+        except (OSError, Broken):
+            return False
+
+    silent = [site.plain(source=STRANGER) for _ in range(3)]
+    assert [client.end(0.3) for client in silent] == ["open"] * 3
+    assert site.shuts_out(STRANGER)
+    assert get(site.connect()).status == 200
+    silent[0].close()  # in mid-air
+    assert until(served, 2)
+    assert [client.end() for client in silent[1:]] == ["reset"] * 2  # not in time
+    assert until(served)
+    time.sleep(0.2)
+    done = [site.connect(source=STRANGER) for _ in range(3)]
+    assert [get(client).status for client in done] == [200] * 3
+    assert site.shuts_out(STRANGER)
+    for client in done:
+        client.close()
+    assert until(served)
+
+
 def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
     site: Site, upstream: StartUpstream
 ) -> None:
     site.start(
         upstream().address,
         bind=("tls = true", "tls = false"),
-        server=("max_handshakes = 2", "max_handshakes_per_ip = 2", 'handshake_timeout = "700ms"'),
+        server=("max_handshakes = 2", "max_handshakes_per_ip = 2", 'handshake_timeout = "2s"'),
     )
     held = []
     for number in range(12):
@@ -445,7 +425,7 @@ def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
         held.append(client)
     began = time.monotonic()
     assert get(site.plain(listener=1)).status == 200
-    assert time.monotonic() - began < 0.7 or held[0].end(0) != "open"
+    assert time.monotonic() - began < 2 or held[0].end(0) != "open"
     assert get(site.connect()).status == 200
     assert until(lambda: all(client.end(0) == "reset" for client in held))
 
@@ -495,7 +475,7 @@ def test_a_graceful_stop_ends_what_is_silent_and_finishes_the_rest(
     assert silent.end(3) in ("reset", "closed")
     assert busy.end(3) == "closed"
     assert running.process.wait(10) == 0
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15  # and not shutdown_grace
 
 
 def test_a_reload_holds_for_connections_that_are_open(
@@ -543,3 +523,24 @@ def test_who_accepts_for_another_speaks_as_that_listener(
             assert get(site.plain()).status == 308
     finally:
         os.kill(hung, signal.SIGCONT)
+
+
+def test_a_storm_of_handshakes_leaves_no_memory_behind(site: Site, upstream: StartUpstream) -> None:
+    running = site.start(
+        upstream().address, server=("max_handshakes = 1000", "max_handshakes_per_ip = 1000")
+    )
+    (worker,) = running.workers()
+    hello, wire = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context(site.authority.pem).wrap_bio(hello, wire, server_hostname=A).do_handshake()
+    first = wire.read()
+    before = rss(worker)
+    for _ in range(2):
+        held = [site.plain() for _ in range(700)]
+        for client in held:
+            client.send(first)
+        for client in held:
+            assert client.sock.recv(1)
+        for client in held:
+            client.close()
+    assert until(lambda: rss(worker) - before < 8_000_000)

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -185,9 +185,8 @@ def by_the_files_alone(site: Site) -> None:
 
 
 @pytest.mark.parametrize("newest", [TLS12, TLS13], ids=["1.2", "1.3"])
-@pytest.mark.parametrize("way", [by_reload, by_the_files_alone])
 def test_new_certificates_drop_nobody_and_sessions_resume_on_every_worker(
-    site: Site, way: Callable[[Site], None], newest: ssl.TLSVersion
+    site: Site, newest: ssl.TLSVersion
 ) -> None:
     site.run()
     workers = site.gateway.workers()
@@ -196,7 +195,7 @@ def test_new_certificates_drop_nobody_and_sessions_resume_on_every_worker(
     with site.connect(client) as idle, Traffic(site) as traffic:
         ask(idle)
         traffic.go_on()
-        for kind in ("rsa", "ec"):
+        for way, kind in ((by_reload, "rsa"), (by_the_files_alone, "ec")):
             site.renew(kind=kind)
             way(site)
             assert [site.served(name) for name in (A, B)] == [

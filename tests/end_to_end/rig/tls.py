@@ -33,8 +33,9 @@ class SecureClient(Client):
         *,
         before: bytes = b"",
         source: str | None = None,
+        small_window: bool = False,
     ) -> None:
-        super().__init__(address, source=source)
+        super().__init__(address, source=source, small_window=small_window)
         try:
             self.sock.sendall(before)
             self.sock = tls.wrap_socket(

@@ -1,0 +1,44 @@
+"""Memory that the C library keeps after a storm, given back to the system.
+
+Thousands of handshakes leave their pieces between what lives on: measured, 40 MiB of a worker
+become 135, of which nothing is in use. glibc returns such holes only when it is asked to. It takes
+10 ms for 90 MiB, and nothing is freed that Python still refers to, so it is asked seldom, and not
+while the memory is about to be used again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""None in C libraries that have no need of it, such as musl."""
+
+STORM = 512
+"""So many ends of handshakes and of TLS connections are worth it."""
+EVERY = 5.0
+"""Seconds between two times, at least."""
+
+
+class Heap:
+    """When to ask. `ended` counts, and is counted up by those who leave holes."""
+
+    __slots__ = ("_asked_at", "_seen", "ended")
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self._seen = 0
+        self._asked_at = float("-inf")
+
+    def tick(self, now: float) -> None:
+        """At monotonic second `now`: give back, if a storm has passed."""
+        if self.ended - self._seen < STORM or now - self._asked_at < EVERY:
+            return
+        self._seen = self.ended
+        self._asked_at = now
+        give_back()
+
+
+def give_back() -> None:
+    """Return to the system what the heap has free, all over it."""
+    if _trim is not None:
+        _trim(0)
