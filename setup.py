@@ -16,7 +16,7 @@ from pathlib import Path
 from setuptools import setup
 
 HOT = (
-    "clock",
+    *("clock", "outbox"),
     *("http/bodies", "http/fields", "http/forwarding", "http/gate", "http/head", "http/last_head"),
     *("http/problem", "http/recall", "http/request", "http/response", "http/scan", "http/target"),
     *("policies/quota", "policies/shed", "routing/table", "segment/limiter", "segment/metrics"),
