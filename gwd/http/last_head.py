@@ -34,17 +34,14 @@ class LastHead:
     __slots__ = (
         "_after",
         "_before",
-        "_changed",
         "_field",
         "_head",
-        "_lines",
         "_lines_after",
         "_lines_before",
         "_minor",
         "_policy",
         "_tail",
         "_tries",
-        "_value",
         "end",
     )
 
@@ -53,18 +50,14 @@ class LastHead:
         self._tail = b""
         """The last head from the end of its request line on; b"" if it is not remembered."""
         self._head: RequestHead
-        self._lines = b""
-        """What `_head.lines` is for the remembered head itself."""
-        self._changed = False
-        """Whether `_head` holds another line than the remembered one."""
         self._policy = policy
         self._field: Field | None = None
         """What stands in shapes for the line that changes, if there is such a line. Then `_before`
         and `_after` are the bytes around its value, and the other lines stand as they are
-        forwarded in `_lines_before` and `_lines_after`, and `_value` is the remembered one."""
+        forwarded in `_lines_before` and `_lines_after`."""
         self._before = self._after = b""
         self._lines_before = self._lines_after = b""
-        self._value = self._minor = b""
+        self._minor = b""
         self._tries = TRIES
 
     def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
@@ -75,25 +68,26 @@ class LastHead:
         # Without a line end that is -1, from where on nothing begins that is longer than a byte.
         line_end = data.find(_LINE_END)
         head = self._head
-        if data.startswith(tail, line_end):
+        field = self._field
+        if field is None:
+            if not data.startswith(tail, line_end):
+                return None
             end = line_end + len(tail)
-            if self._changed:
-                self._restore(head)
-        elif self._field is not None and data.startswith(self._before, line_end):
-            begin = line_end + len(self._before)
+        else:
+            before = self._before
+            if not data.startswith(before, line_end):
+                return None
+            begin = line_end + len(before)
             stop = data.find(_LINE_END, begin)
             if not data.startswith(self._after, stop) or not match_value(data, begin, stop):
                 return None
             end = stop + len(self._after)
             value = data[begin:stop]
-            if not self._field.kind:
+            if not field.kind:
                 head.lines = b"".join((self._lines_before, value, self._lines_after))
-            elif not self._put(value, head):
+            elif not self._put(field, value, head):
                 return None
-            self._changed = True
             self._tries = TRIES
-        else:
-            return None
         match = match_plain(data, 0, line_end)
         spare = policy.max_head - end
         if match is None or line_end > policy.max_target or spare < 0:
@@ -110,23 +104,14 @@ class LastHead:
         self.end = end
         return head
 
-    def _put(self, value: bytes, head: RequestHead) -> bool:
+    def _put(self, field: Field, value: bytes, head: RequestHead) -> bool:
         """Put the value of a line that is not plain into `head`, if it may stand there."""
-        field = self._field
-        if field is None or not is_value(field.kind, value):
+        if not is_value(field.kind, value):
             return False
         put(field.kind, value, head)
         if field.line:
             head.lines = b"".join((self._lines_before, value, self._lines_after))
         return True
-
-    def _restore(self, head: RequestHead) -> None:
-        """Make `head` that of the remembered head again."""
-        self._changed = False
-        head.lines = self._lines
-        field = self._field
-        if field is not None and field.kind:
-            put(field.kind, self._value, head)
 
     def forget(self) -> None:
         self._tail = b""
@@ -146,8 +131,6 @@ class LastHead:
             return
         before, self._tail = self._tail, head[line_end:]
         self._head = request
-        self._lines = request.lines
-        self._changed = False
         self._minor = b"1" if request.minor else b"0"
         self._field = None
         if policy is not self._policy:
@@ -179,6 +162,5 @@ class LastHead:
         self._field = field
         self._before = _LINE_END.join((*lines[:at], field.value))
         self._after = _LINE_END.join((b"", *lines[at + 1 :]))
-        self._value = line[len(field.value) :]
         self._lines_before = forwarded[: where + len(field.value)]
         self._lines_after = forwarded[where + len(line) :]
