@@ -88,7 +88,7 @@ class Refusal(Exception):
     are added to the problem's object (RFC 9457 §3.2).
     """
 
-    __slots__ = ("close", "detail", "headers", "members", "reason", "status", "type")
+    __slots__ = ("close", "detail", "headers", "members", "reason", "rendered", "status", "type")
 
     def __init__(
         self,
@@ -108,6 +108,8 @@ class Refusal(Exception):
         self.close = close
         self.type = type
         self.members = members
+        self.rendered: tuple[bytes, bytes, bytes] | None = None
+        """Room for what `problem_response` makes of it: the same refusal often goes out again."""
 
     def __repr__(self) -> str:
         return f"Refusal({self.status}, {self.reason!r}, {self.detail!r})"
@@ -126,25 +128,28 @@ def problem_response(
     refusal: Refusal, request_id: str, *, minor: int, head_only: bool, close: bool
 ) -> bytes:
     """The whole response, head and body, that tells `refusal`."""
-    body = json.dumps(
-        {
-            "type": refusal.type,
-            "title": REASON_PHRASES.get(refusal.status, b"Error").decode("ascii"),
-            "status": refusal.status,
-            "detail": refusal.detail,
-            "request_id": request_id,
-            **dict(refusal.members),
-        }
-    ).encode("ascii")
-    return plain_response(
-        refusal.status,
-        (("Content-Type", "application/problem+json"), *refusal.headers),
-        body,
-        request_id,
-        minor=minor,
-        head_only=head_only,
-        close=close,
+    if refusal.rendered is None:
+        refusal.rendered = _render(refusal)
+    opening, before, after = refusal.rendered
+    body = b"".join((before, json.dumps(request_id).encode("ascii"), after))
+    return _complete(
+        refusal.status, opening, body, request_id, minor=minor, head_only=head_only, close=close
     )
+
+
+def _render(refusal: Refusal) -> tuple[bytes, bytes, bytes]:
+    """The beginning of its head, and its body before and behind the request's id."""
+    told = {
+        "type": refusal.type,
+        "title": REASON_PHRASES.get(refusal.status, b"Error").decode("ascii"),
+        "status": refusal.status,
+        "detail": refusal.detail,
+    }
+    before = json.dumps(told).removesuffix("}") + ', "request_id": '
+    more = json.dumps(dict(refusal.members)).removeprefix("{") if refusal.members else ""
+    headers = (("Content-Type", "application/problem+json"), *refusal.headers)
+    after = f", {more}" if more else "}"
+    return _open(refusal.status, headers), before.encode("ascii"), after.encode("ascii")
 
 
 def plain_response(
@@ -163,13 +168,41 @@ def plain_response(
     of the body left out. 204 and 304 have no body and say no length (RFC 9110 §8.6). `headers`
     cannot frame the message nor tell the connection's end: such ones are left out.
     """
-    bodyless = status in (204, 304)
+    return _complete(
+        status,
+        _open(status, headers),
+        body,
+        request_id,
+        minor=minor,
+        head_only=head_only,
+        close=close,
+    )
+
+
+def _open(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The status line and `headers`."""
     head = [b"HTTP/1.1 %d %b\r\n" % (status, REASON_PHRASES.get(status, b""))]
     for name, value in headers:
         # Judged as it will be written: "Content Length" becomes a name that frames.
         written = _name(name)
         if written and written.lower() not in _OWN:
             head.append(b"%b: %b\r\n" % (written, _value(value)))
+    return b"".join(head)
+
+
+def _complete(
+    status: int,
+    opening: bytes,
+    body: bytes,
+    request_id: str,
+    *,
+    minor: int,
+    head_only: bool,
+    close: bool,
+) -> bytes:
+    """A response from behind its own fields on."""
+    bodyless = status in (204, 304)
+    head = [opening]
     if not bodyless:
         head.append(b"Content-Length: %d\r\n" % len(body))
     if request_id:

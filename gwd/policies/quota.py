@@ -18,7 +18,7 @@ MOST_WINDOW = 3600
 class Quota:
     """The quota called `name`, for the callers of one limiter."""
 
-    __slots__ = ("_detail", "_members", "_name", "_policy")
+    __slots__ = ("_detail", "_last", "_last_seconds", "_members", "_name", "_policy")
 
     def __init__(self, name: str, per_second: float, burst: int, detail: str) -> None:
         self._name = _quoted(name)
@@ -29,11 +29,17 @@ class Quota:
             f"{self._name};q={count};w={window};gwd-burst={burst}",
         )
         self._members = (("violated-policies", [name]),)
+        self._last_seconds = 0
+        self._last: Refusal | None = None
+        """The last refusal, told to who may ask again in so many seconds: a flood gets that one."""
 
     def refusal(self, wait_us: int) -> Refusal:
         """Told to who may ask again in `wait_us`."""
         seconds = math.ceil(wait_us / 1_000_000)
-        return Refusal(
+        if self._last is not None and seconds == self._last_seconds:
+            return self._last
+        self._last_seconds = seconds
+        self._last = Refusal(
             429,
             "rate_limited",
             self._detail,
@@ -45,6 +51,7 @@ class Quota:
             type=EXCEEDED,
             members=self._members,
         )
+        return self._last
 
 
 def whole(per_second: float) -> tuple[int, int]:
