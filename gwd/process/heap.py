@@ -20,19 +20,23 @@ EVERY = 5.0
 
 
 class Heap:
-    """When to ask. `ended` counts, and is counted up by those who leave holes."""
+    """When to ask. `ended` counts, and is counted up by those who leave holes. What a storm still
+    had to end when it was asked is worth asking once more, however few they were."""
 
-    __slots__ = ("_asked_at", "_seen", "ended")
+    __slots__ = ("_asked_at", "_seen", "_storm", "ended")
 
     def __init__(self) -> None:
         self.ended = 0
         self._seen = 0
+        self._storm = False
         self._asked_at = float("-inf")
 
     def tick(self, now: float) -> None:
         """At monotonic second `now`: give back, if a storm has passed."""
-        if self.ended - self._seen < STORM or now - self._asked_at < EVERY:
+        ended = self.ended - self._seen
+        if ended < (1 if self._storm else STORM) or now - self._asked_at < EVERY:
             return
+        self._storm = ended >= STORM
         self._seen = self.ended
         self._asked_at = now
         give_back()

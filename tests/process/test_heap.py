@@ -48,3 +48,18 @@ def test_it_is_asked_for_after_a_storm_and_not_again_at_once(
     assert asked == [0]
     made.tick(101.0 + EVERY)
     assert asked == [0, 0]
+
+
+def test_the_rest_of_a_storm_is_worth_asking_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(heap, "_trim", asked.append)
+    made = Heap()
+    made.ended = STORM
+    made.tick(100.0)
+    made.ended += 1
+    for second in range(10):
+        made.tick(101.0 + EVERY + second)
+    assert asked == [0, 0]
+    made.ended += 1
+    made.tick(200.0)
+    assert asked == [0, 0]
