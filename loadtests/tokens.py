@@ -23,6 +23,7 @@ from gwd.policies.signing import key_set, make_key_set, sign
 from gwd.segment.board import OK
 from loadtests import criteria  # noqa: F401 - its listeners
 from loadtests.client import DemoClient, expect
+from loadtests.compare import tokens as compared
 from loadtests.compare.tokens import tampered
 from loadtests.demo import own
 from loadtests.hooks import listen
@@ -47,16 +48,7 @@ def rotate_keys(environment: Environment, **_: Any) -> None:
 
 
 def claims(user: str, **others: Any) -> dict[str, Any]:
-    now = int(time.time())
-    return {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": user,
-        "scope": "orders:read",
-        "iat": now - 7200,
-        "exp": now + 3600,
-        **others,
-    }
+    return {**compared.claims(ISSUER, AUDIENCE, user, 3600), **others}
 
 
 class Holder(DemoClient):

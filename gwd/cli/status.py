@@ -6,15 +6,13 @@ Counts are since the start of the gateway; what has never been counted is shown 
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gwd.cli import exits
+from gwd.cli import look
 
 if TYPE_CHECKING:
     from gwd.supervisor.daemon import Daemon
@@ -30,24 +28,13 @@ STALE = 2.0
 
 
 @click.command("status", epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object in place of tables.")
-@click.option("--config", metavar="FILE", help="Config file of the gateway, to find it by.")
-@click.option("--admin", metavar="SOCKET", help="Admin socket of the gateway, to find it by.")
+@look.options
 def command(as_json: bool, config: str | None, admin: str | None) -> int:
     """Show processes, upstreams and routes of the running gateway, once.
 
     Works without asking any of its processes, so also when they hang.
     """
-    from gwd.supervisor.daemon import Daemon, NoDaemon
-
-    try:
-        with Daemon.find(admin, config, os.environ) as daemon:
-            found = gather(daemon)
-    except NoDaemon as error:
-        click.echo(f"gwd: {error}", err=True)
-        return exits.NO_DAEMON
-    click.echo(json.dumps(found, indent=2) if as_json else render(found))
-    return exits.GOOD
+    return look.show(gather, render, as_json=as_json, config=config, admin=admin)
 
 
 def gather(daemon: Daemon) -> dict[str, Any]:

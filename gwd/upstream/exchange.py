@@ -175,10 +175,7 @@ class Exchange:
         if wire:
             connection.write(wire)
         if last and self.state == SENDING:
-            self.state = AWAITING
-            self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
-            self._sent_ns = time.monotonic_ns()
-            connection.arm(min(self._clock.now + self._patience, self._deadline))
+            connection.arm(self._await_answer())
 
     def pause_answer(self) -> None:
         if self.connection is not None:
@@ -244,17 +241,18 @@ class Exchange:
                 self._held = None
         wire = b"".join((self._start, host, *self._tail, body))
         if whole:
-            self.state = AWAITING
-            self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
-            self._sent_ns = time.monotonic_ns()
-            due = self._clock.now + self._patience
-            if due > self._deadline:
-                due = self._deadline
-            connection.begin(self, wire, due)
+            connection.begin(self, wire, self._await_answer())
         else:
             self.state = SENDING
             connection.begin(self, wire, NEVER)
             self.sink.body_wanted()
+
+    def _await_answer(self) -> float:
+        """The request is whole; until when the answer's head has to come."""
+        self.state = AWAITING
+        self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
+        self._sent_ns = time.monotonic_ns()
+        return min(self._clock.now + self._patience, self._deadline)
 
     def _wire(self, data: bytes, last: bool) -> bytes:
         if not self._chunked:

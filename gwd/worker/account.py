@@ -45,12 +45,7 @@ class Account:
         cells = client.tables.unrouted_cells if route is None else route.metrics_cells
         self._metrics.record(cells, status, micros)
         if self.log.enabled:
-            if now // 1_000_000 != self._millisecond:
-                self._open_line(now // 1_000_000)
-            lines = self.log.lines
-            lines.append(self._line(client, status, reason, micros))
-            if len(lines) >= BATCH:
-                self.log.flush()
+            self._tell(client, status, reason, now)
 
     def switched(self, client: AnsweringConnection) -> None:
         """The request of `client` became a tunnel. It is counted here, with the time up to the
@@ -62,10 +57,7 @@ class Account:
     def tunnel_ended(self, client: AnsweringConnection, reason: str) -> None:
         """It has ended: its line is written, with all that passed."""
         if self.log.enabled:
-            now = time.monotonic_ns()
-            self._open_line(now // 1_000_000)
-            micros = (now - client.started_ns) // 1000
-            self.log.lines.append(self._line(client, client.status, reason, micros))
+            self._tell(client, client.status, reason, time.monotonic_ns())
 
     def _open_line(self, millisecond: int) -> None:
         """How lines begin in this millisecond of the monotonic clock."""
@@ -77,7 +69,10 @@ class Account:
             '"request_id":"'
         )
 
-    def _line(self, client: AnsweringConnection, status: int, reason: str, micros: int) -> str:
+    def _tell(self, client: AnsweringConnection, status: int, reason: str, now: int) -> None:
+        """Put down its line, at monotonic `now`, ns."""
+        if now // 1_000_000 != self._millisecond:
+            self._open_line(now // 1_000_000)
         head, route, pending = client.head or NO_HEAD, client.route, client.pending
         path = head.path
         if len(path) > MOST_FIELD:
@@ -102,12 +97,15 @@ class Account:
         if same != client.logged:
             client.logged = same
             client.log_end = _end_line(client, head, endpoint, attempts, reason)
-        return (
+        lines = self.log.lines
+        lines.append(
             f'{self._opening}{client.request_id}","status":{status},'
             f'"bytes_in":{client.bytes_in},"bytes_out":{client.bytes_out},'
-            f'"duration":{_seconds(micros)},"upstream_duration":{waited},'
-            f'"path":"{path}",{client.log_end}'
+            f'"duration":{_seconds((now - client.started_ns) // 1000)},'
+            f'"upstream_duration":{waited},"path":"{path}",{client.log_end}'
         )
+        if len(lines) >= BATCH:
+            self.log.flush()
 
 
 def _end_line(

@@ -134,10 +134,7 @@ class AnsweringConnection(TimedConnection):
             opening = open_head(head, framing)
         keep, minor = self._keep_alive, request.minor
         end = END if keep and minor else ending(minor, keep)
-        if self._state != CLOSING:
-            assert self._transport is not None
-            wire = b"".join((opening, self.request_id.encode(), end, data))
-            self._worker.outbox.put(self._transport, wire)
+        self._write(b"".join((opening, self.request_id.encode(), end, data)))
         if last:
             self._worker.account.end(self, head.status, "")
             self._finish()

@@ -87,8 +87,8 @@ class ClientConnection(AnsweringConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
-        self.idle_since = self._worker.clock.now
         clock = self._worker.clock
+        self.idle_since = clock.now
         # Whoever opened it may have set it a bound already: this time runs since the accept.
         within = clock.now + self._worker.settings.head_timeout + TICK
         clock.arm(self, min(within, self.deadline))
@@ -391,6 +391,7 @@ class ClientConnection(AnsweringConnection):
         else:
             self._reader.policy = tables.gate
         self.told = None
+        self.logged = None  # it would keep the old route
         before, self.peer = self.peer, tables.visitor(self.peer.ip)
         self.remote = self.peer if self.remote is before else tables.visitor(self.remote.ip)
 

@@ -11,6 +11,7 @@ journey by a `Refusal`, and none of them waits. What comes before it (accept, re
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gwd.http.forwarding import client_address, forwarding_lines
@@ -191,8 +192,7 @@ class Journey:
                     return
                 body, whole = client.open_body(route.max_body)
             if route.rewrite is not None:
-                path = route.rewrite(head.path, captures)
-                start = f"{head.method} {path}{head.query} HTTP/1.1\r\n".encode()
+                start = _rewritten(route.rewrite, head, captures)
         except Refusal as refusal:
             client.refuse(refusal)
             return
@@ -227,8 +227,7 @@ class Journey:
         handshake = read_handshake(head)
         start = head.line
         if route.rewrite is not None:
-            path = route.rewrite(head.path, captures)
-            start = f"GET {path}{head.query} HTTP/1.1\r\n".encode()
+            start = _rewritten(route.rewrite, head, captures)
         exchange = client.pending = UpgradeExchange(
             upstream,
             client,
@@ -313,3 +312,10 @@ class Journey:
                 f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
             ).encode()
         return (lines, *added, client.telling, end)
+
+
+def _rewritten(
+    rewrite: Callable[[str, tuple[str, ...]], str], head: RequestHead, captures: tuple[str, ...]
+) -> bytes:
+    """The request line of a route that rewrites paths. Raises Refusal if the captures make none."""
+    return f"{head.method} {rewrite(head.path, captures)}{head.query} HTTP/1.1\r\n".encode()

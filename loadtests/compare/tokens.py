@@ -55,10 +55,15 @@ def make_keys(users: int = USERS) -> Keys:
 
 
 def _claims(user: str, life: int = LIFE) -> dict[str, object]:
+    return claims(ISSUER, AUDIENCE, user, life)
+
+
+def claims(issuer: str, audience: str, user: str, life: int) -> dict[str, object]:
+    """What a token of `user` says that is good for `life` seconds from now on."""
     now = int(time.time())
     return {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
+        "iss": issuer,
+        "aud": audience,
         "sub": user,
         "scope": "orders:read",
         "iat": now - 7200,

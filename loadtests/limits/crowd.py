@@ -10,6 +10,8 @@ addresses) is what a crowd leaves that has stopped asking.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gwd.config.load import load
 from gwd.policies.shed import Shed, Visitor
@@ -17,10 +19,14 @@ from gwd.segment.layout import HEAD_COLUMNS_USED
 from gwd.segment.processes import EVICTED, TRACKED, ProcessTable
 from loadtests.limits.gateway import Gateway
 
+FIRST = 0x0A000000
+"""10.0.0.0."""
 
-def fill(gateway: Gateway, wanted: int) -> tuple[int, int]:
-    """Visit from 10.0.0.0 on, the last one first, until `wanted` addresses are tracked, or 2^21
-    came. Returns (tracked, came)."""
+
+@contextmanager
+def visits(gateway: Gateway) -> Iterator[tuple[Callable[[int], None], Callable[[], int]]]:
+    """While it lasts: a call by which the address of a number from 10.0.0.0 on visits, and one that
+    tells how many addresses are tracked."""
     limits = load(str(gateway.config), {}).snapshot.limits
     with gateway.writable() as segment:
         column = segment.sizes.columns - 1
@@ -28,13 +34,24 @@ def fill(gateway: Gateway, wanted: int) -> tuple[int, int]:
             raise RuntimeError("the last column is in use")
         shed = Shed(limits, segment, column)
         table = ProcessTable(segment)
-        tracked, evicted = table.cell(column, TRACKED), table.cell(column, EVICTED)
+        made, gone = table.cell(column, TRACKED), table.cell(column, EVICTED)
         words = segment.words
+
+        def visit(number: int) -> None:
+            key = (FIRST + number).to_bytes(4, "big")
+            visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
+            shed.judge(visitor, time.monotonic_ns() // 1000, False)
+
+        yield visit, lambda: int(words[made] - words[gone])
+
+
+def fill(gateway: Gateway, wanted: int) -> tuple[int, int]:
+    """Visit from 10.0.0.0 on, the last one first, until `wanted` addresses are tracked, or 2^21
+    came. Returns (tracked, came)."""
+    with visits(gateway) as (visit, tracked):
         number = 1 << 21
-        while words[tracked] - words[evicted] < wanted and number:
+        while tracked() < wanted and number:
             for _ in range(min(1000, number)):
                 number -= 1
-                key = (0x0A000000 + number).to_bytes(4, "big")
-                visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
-                shed.judge(visitor, time.monotonic_ns() // 1000, False)
-        return words[tracked] - words[evicted], (1 << 21) - number
+                visit(number)
+        return tracked(), (1 << 21) - number

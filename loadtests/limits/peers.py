@@ -20,21 +20,6 @@ _PASS = """
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto http; proxy_set_header X-Request-Id $request_id;
 """
-_HAPROXY = (
-    haproxy.HEAD
-    + haproxy.FORWARDS
-    + """\
-frontend front
-  bind 127.0.0.1:{port}
-{limit}
-  unique-id-format %{{+X}}o%ci:%cp_%rt:%pid
-  http-request set-header X-Request-Id %[unique-id]
-  http-request set-header X-Forwarded-Proto http
-  default_backend service
-backend service
-  server one 127.0.0.1:{upstream} pool-max-conn 256
-"""
-)
 _STICK = """
   stick-table type ip size 1m expire 60s store http_req_rate(1s)
   http-request track-sc0 src
@@ -72,6 +57,6 @@ def start_haproxy(room: Path, upstream: int, *, limit: bool) -> Running:
     room.mkdir(parents=True)
     port = free_port()
     path = room / "haproxy.cfg"
-    text = _HAPROXY.format(port=port, upstream=upstream, limit=_STICK if limit else "")
+    text = haproxy.CONFIG.format(port=port, upstream=upstream, rules=_STICK if limit else "")
     path.write_text(text)
     return Running(room, ["haproxy", "-db", "-f", str(path)], port)

@@ -27,7 +27,7 @@ FORWARDS = """
   http-reuse always
 """
 """What stands behind `HEAD` for plain requests."""
-_CONFIG = (
+CONFIG = (
     HEAD
     + FORWARDS
     + """\
@@ -82,5 +82,5 @@ def limited(place: Place) -> Setup:
 
 
 def _setup(place: Place, rules: str) -> Setup:
-    text = _CONFIG.format(port=place.port, upstream=place.upstream, rules=rules)
+    text = CONFIG.format(port=place.port, upstream=place.upstream, rules=rules)
     return Setup({"haproxy.cfg": text}, ["haproxy", "-db", "-f", f"{place.room}/haproxy.cfg"])
