@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import signal
 import socket
 import ssl
@@ -134,6 +135,8 @@ def test_a_client_that_ends_its_side_ends_the_tunnel(site: Site, upstream: Start
     assert ws.next() is not None
     # close_notify, and nothing of what still comes is read: the gateway's is not answered.
     assert isinstance(ws.client, SecureClient)
+    # Something has come already: else the gateway's might, at once, and be taken for an answer.
+    assert select.select([ws.client.tls], [], [], 10)[0]
     ws.client.tls.setblocking(False)
     with pytest.raises(ssl.SSLError):
         ws.client.tls.unwrap()
