@@ -10,9 +10,9 @@ One request of a connection is in flight, so the head handed out is the same obj
 what differs put in anew: it is good until the next one is looked for.
 
 Invariants, which make this a strict subset of the full look (SEC-28; tests/http/test_tiers.py):
-request lines are plain ones of the same version, which name no authority; the line that changes
-is one that `recall` would take there, of the kind it was; all dies with the policy. At most
-`MOST_TAIL` bytes are kept, which are the client's own.
+request lines are plain ones of the same version, which name no authority; the lines that change
+are such that `recall` would take them there, of the kind they were; all dies with the policy. At
+most `MOST_TAIL` bytes are kept, which are the client's own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from gwd.http.recall import METHODS, forwarded_line, loose_field, match_value, p
 from gwd.http.target import match_plain
 
 MOST_TAIL = 2048
+MOST_CHANGING = 8
+"""Lines."""
 TRIES = 4
-"""Heads in a row that are looked at for a single changed line, without finding one."""
+"""Heads in a row that are looked at for lines that change, to no avail."""
 _LINE_END = b"\r\n"
 
 
@@ -33,12 +35,11 @@ class LastHead:
 
     __slots__ = (
         "_after",
-        "_before",
-        "_field",
+        "_changes",
+        "_changing",
         "_head",
-        "_lines_after",
-        "_lines_before",
         "_minor",
+        "_pieces",
         "_policy",
         "_tail",
         "_tries",
@@ -51,12 +52,15 @@ class LastHead:
         """The last head from the end of its request line on; b"" if it is not remembered."""
         self._head: RequestHead
         self._policy = policy
-        self._field: Field | None = None
-        """What stands in shapes for the line that changes, if there is such a line. Then `_before`
-        and `_after` are the bytes around its value, and the other lines stand as they are
-        forwarded in `_lines_before` and `_lines_after`."""
-        self._before = self._after = b""
-        self._lines_before = self._lines_after = b""
+        self._changes: tuple[tuple[bytes, Field, int], ...] = ()
+        """Of each line that changes: the bytes before its value, since the value before; what
+        stands for it in shapes; and where its value goes in `_pieces`, 0 if nowhere."""
+        self._after = b""
+        """The bytes after the last of them."""
+        self._pieces: list[bytes] = []
+        """The lines as they are forwarded: what stays, and between, from 1 on, what changes."""
+        self._changing: tuple[int, ...] = ()
+        """The numbers of the lines that were seen to change."""
         self._minor = b""
         self._tries = TRIES
 
@@ -68,25 +72,31 @@ class LastHead:
         # Without a line end that is -1, from where on nothing begins that is longer than a byte.
         line_end = data.find(_LINE_END)
         head = self._head
-        field = self._field
-        if field is None:
+        changes = self._changes
+        if not changes:
             if not data.startswith(tail, line_end):
                 return None
             end = line_end + len(tail)
         else:
-            before = self._before
-            if not data.startswith(before, line_end):
-                return None
-            begin = line_end + len(before)
-            stop = data.find(_LINE_END, begin)
-            if not data.startswith(self._after, stop) or not match_value(data, begin, stop):
+            stop, pieces = line_end, self._pieces
+            for before, field, place in changes:
+                if not data.startswith(before, stop):
+                    return None
+                begin = stop + len(before)
+                stop = data.find(_LINE_END, begin)
+                if not match_value(data, begin, stop):
+                    return None
+                value = data[begin:stop]
+                if field.kind:
+                    if not is_value(field.kind, value):
+                        return None
+                    put(field.kind, value, head)
+                if place:
+                    pieces[place] = value
+            if not data.startswith(self._after, stop):
                 return None
             end = stop + len(self._after)
-            value = data[begin:stop]
-            if not field.kind:
-                head.lines = b"".join((self._lines_before, value, self._lines_after))
-            elif not self._put(field, value, head):
-                return None
+            head.lines = b"".join(pieces)
             self._tries = TRIES
         match = match_plain(data, 0, line_end)
         spare = policy.max_head - end
@@ -104,18 +114,9 @@ class LastHead:
         self.end = end
         return head
 
-    def _put(self, field: Field, value: bytes, head: RequestHead) -> bool:
-        """Put the value of a line that is not plain into `head`, if it may stand there."""
-        if not is_value(field.kind, value):
-            return False
-        put(field.kind, value, head)
-        if field.line:
-            head.lines = b"".join((self._lines_before, value, self._lines_after))
-        return True
-
     def forget(self) -> None:
         self._tail = b""
-        self._field = None
+        self._changes = ()
 
     def remember(
         self, head: bytes, request: RequestHead, policy: GatePolicy, *, recalled: bool
@@ -132,7 +133,7 @@ class LastHead:
         before, self._tail = self._tail, head[line_end:]
         self._head = request
         self._minor = b"1" if request.minor else b"0"
-        self._field = None
+        self._changes = ()
         if policy is not self._policy:
             self._policy = policy
         elif recalled and before and self._tries:
@@ -140,27 +141,40 @@ class LastHead:
             self._compare(before.split(_LINE_END), self._tail.split(_LINE_END))
 
     def _compare(self, before: list[bytes], lines: list[bytes]) -> None:
-        """Look for a single line in which the last two heads differ."""
+        """Look for the lines in which the last two heads differ, and take them, with those that
+        were seen to change earlier, for those that will."""
         if len(before) != len(lines):
+            self._changing = ()
             return
-        changed = [at for at, line in enumerate(lines) if line != before[at]]
-        if len(changed) != 1:
+        changing = [
+            at for at, line in enumerate(lines) if line != before[at] or at in self._changing
+        ]
+        if not 0 < len(changing) <= MOST_CHANGING:
             return
-        at = changed[0]
-        line = lines[at]
-        field = loose_field(line, self._policy)
-        if field is None:
-            return
-        forwarded, where = self._head.lines, 0
-        if field.line:
-            text = b"\r\n%b\r\n" % line
-            where = (_LINE_END + forwarded).find(text)
-            if where < 0 or (_LINE_END + forwarded).count(text) > 1:
+        self._changing = tuple(changing)
+        texts = self._head.lines.split(_LINE_END)
+        changes: list[tuple[bytes, Field, int]] = []
+        pieces: list[bytes] = []
+        behind: tuple[bytes, ...] = ()
+        here = there = 0
+        for at in changing:
+            line = lines[at]
+            field = loose_field(line, self._policy)
+            if field is None:
                 return
-        elif not field.kind:
-            return  # it is dropped, and means nothing: rare enough for the long way
-        self._field = field
-        self._before = _LINE_END.join((*lines[:at], field.value))
-        self._after = _LINE_END.join((b"", *lines[at + 1 :]))
-        self._lines_before = forwarded[: where + len(field.value)]
-        self._lines_after = forwarded[where + len(line) :]
+            if field.line:
+                if texts.count(line) != 1:
+                    return  # which of several it is decides in which order they go on
+                where = texts.index(line)
+                pieces += (_LINE_END.join((*behind, *texts[there:where], field.value)), b"")
+                behind, there = (b"",), where + 1
+            elif not field.kind:
+                return  # it is dropped, and means nothing: rare enough for the long way
+            place = len(pieces) - 1 if field.line else 0
+            changes.append(
+                (_LINE_END.join((b"", *lines[here + 1 : at], field.value)), field, place)
+            )
+            here = at
+        self._changes = tuple(changes)
+        self._after = _LINE_END.join((b"", *lines[here + 1 :]))
+        self._pieces = [*pieces, _LINE_END.join((*behind, *texts[there:]))]

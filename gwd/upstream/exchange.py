@@ -78,36 +78,43 @@ class Sink(Protocol):
 
 
 class Exchange:
-    """One request on its way to `upstream` for `sink`.
+    """One request on its way to `upstream` for `sink`."""
 
-    What most exchanges leave as it is stands on the class: thousands are made per second.
-    """
-
-    state = WAITING
-    attempts = 0
-    served_by = ""
-    """The address of the endpoint chosen last."""
-    answered_ns = 0
-    """When the answer's head came, monotonic ns; 0 if none has."""
-    connection: Connection | None = None
-    endpoint: Endpoint | None = None
-    reusable = False
-    """Whether its connection may serve another request once the answer is complete, as far as the
-    request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
-    fresh = False
-    """Whether only a connection that has served nobody will do."""
-    wait_until = NEVER
-    """When, waiting for a connection, it has waited long enough."""
-    _deadline = NEVER
-    _held: list[bytes] | None = None
-    _held_size = 0
-    _replayable = True
-    _whole = False
-    _tried: tuple[Endpoint, ...] = ()
-    _moves = 0
-    _retries = 0
-    _retrying = False
-    _sent_ns = 0
+    # Slots, all of them filled at once: thousands of exchanges are under way, and an attribute that
+    # comes later would give each of them a dictionary.
+    __slots__ = (
+        "_chunked",
+        "_clock",
+        "_deadline",
+        "_held",
+        "_held_size",
+        "_moves",
+        "_patience",
+        "_replayable",
+        "_retries",
+        "_retrying",
+        "_sent_ns",
+        "_start",
+        "_tail",
+        "_tried",
+        "_upstream",
+        "_whole",
+        "_write_timeout",
+        "answered_ns",
+        "attempts",
+        "config",
+        "connection",
+        "endpoint",
+        "fresh",
+        "host_line",
+        "idempotent",
+        "method",
+        "reusable",
+        "served_by",
+        "sink",
+        "state",
+        "wait_until",
+    )
     __deletable__ = ("config",)
     """To mypyc: a tunnel parts with it."""
 
@@ -139,8 +146,30 @@ class Exchange:
         self._chunked = chunked
         self._patience = config.response_timeout + TICK
         self._write_timeout = write_timeout
-        if timeout is not None:
-            self._deadline = clock.now + timeout + TICK
+        self._deadline = NEVER if timeout is None else clock.now + timeout + TICK
+        self._held: list[bytes] | None = None
+        self._held_size = 0
+        self._replayable = True
+        self._whole = False
+        self._tried: tuple[Endpoint, ...] = ()
+        self._moves = self._retries = 0
+        self._retrying = False
+        self._sent_ns = 0
+        self.state = WAITING
+        self.attempts = 0
+        self.served_by = ""
+        """The address of the endpoint chosen last."""
+        self.answered_ns = 0
+        """When the answer's head came, monotonic ns; 0 if none has."""
+        self.connection: Connection | None = None
+        self.endpoint: Endpoint | None = None
+        self.reusable = False
+        """Whether its connection may serve another request once the answer is complete, as far as
+        the request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
+        self.fresh = False
+        """Whether only a connection that has served nobody will do."""
+        self.wait_until = NEVER
+        """When, waiting for a connection, it has waited long enough."""
         upstream.active += 1
 
     @property

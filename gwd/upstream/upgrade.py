@@ -33,6 +33,8 @@ class SwitchSink(Sink, Protocol):
 class UpgradeExchange(Exchange):
     """One handshake on its way to `upstream` for `sink`. It has no body."""
 
+    __slots__ = ("_handshake", "_switch_sink")
+
     def __init__(
         self,
         upstream: Upstream,

@@ -125,15 +125,15 @@ class Acceptor:
         self._take(BATCH)
 
     def _take(self, most: int) -> int:
-        worker = self._worker
+        worker, census = self._worker, self._worker.census
         if self.bind.tls and worker.handshakes.crowded and not self._finishing:
             self.pause(float("inf"))
             worker.handshakes.rest(self)
             return 0
         for taken in range(most):
-            if not worker.may_accept():
+            if not census.may_accept():
                 # Whom to ask for room was looked for among all of them.
-                rest = max(TICK, len(worker.connections) * LOOKING)
+                rest = max(TICK, len(census.connections) * LOOKING)
                 self.pause(worker.clock.now + rest)
                 return taken
             try:
@@ -146,7 +146,7 @@ class Acceptor:
                 if error.errno not in OUT_OF_ROOM:
                     raise
                 # Those who make room are gone with the next turn of the loop.
-                if not worker.ran_out_of_fds():
+                if not census.ran_out_of_descriptors():
                     self.pause(worker.clock.now + REST)
                 return taken
             self._open(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), address[0])
@@ -160,7 +160,7 @@ class Acceptor:
             set_linger(sock, reset=True)
             sock.close()
             return
-        if not worker.has_room_for(peer):
+        if not worker.census.has_room_for(peer):
             sock.close()
             return
         if worker.kernel_filters():
@@ -185,11 +185,11 @@ class Acceptor:
         try:
             future = coroutine.send(None)
         except Exception:  # the client was gone before we came to it: nothing is owed
-            self._worker.discount(connection)
+            self._worker.census.discount(connection)
             sock.close()
             return
-        self._worker.opening += 1
-        self._worker.count(connection)
+        self._worker.census.opening += 1
+        self._worker.census.count(connection)
         self._half_open.append((coroutine, future, connection))
         if len(self._half_open) == 1:
             self._loop.call_soon(self._opened)
@@ -209,8 +209,7 @@ class Acceptor:
                 continue
             except (RuntimeError, OSError):  # it was closed meanwhile
                 if not connection.was_opened:
-                    self._worker.opening -= 1
-                    self._worker.discount(connection)
+                    self._worker.census.never_opened(connection)
                     self._worker.opening_ended()
         if self._half_open:
             self._loop.call_soon(self._opened)

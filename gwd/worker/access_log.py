@@ -1,11 +1,9 @@
-"""The access log: one JSON line per request, appended in memory, written off the path.
+"""The access log: one JSON line per request, written off the path, a batch at a time.
 
-Strategy. A request only appends its line to a list; the tick, or whoever makes the batch full,
-writes what has gathered. To a file
-that is one O_APPEND write per batch, so lines of several workers never mix. To a pipe or a
-terminal (stdout is shared with other processes, so it must not be made non-blocking) it is whole
-lines in pieces of at most PIPE_BUF bytes, which a pipe takes at once or not at all (pipe(7)), and
-only while it is writable. What a slow reader leaves waiting is bounded; past that, lines are
+Strategy. To a file a batch is one O_APPEND write, so lines of several workers never mix. To a pipe
+or a terminal (stdout is shared with other processes, so it must not be made non-blocking) it is
+whole lines in pieces of at most PIPE_BUF bytes, which a pipe takes at once or not at all (pipe(7)),
+and only while it is writable. What a slow reader leaves waiting is bounded; past that, lines are
 dropped and counted: no reader of logs may stop the traffic.
 """
 
@@ -17,17 +15,13 @@ import stat
 from collections import deque
 
 PIECE = select.PIPE_BUF
-BATCH = 128
-"""Lines that make a batch before the tick does: few enough to lie in the processor's cache still,
-enough for the write not to count."""
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes of lines that may wait for a slow reader."""
 
 
 class AccessLog:
-    """`target` is "stdout", "off", or a path. `lines` is what a request appends to; check
-    `enabled` first, and `flush` when there are `BATCH`. `dropped` counts lines lost since the
-    start."""
+    """`target` is "stdout", "off", or a path. Append to `lines` if it is `enabled`, then
+    `flush`. `dropped` counts lines that were lost."""
 
     __slots__ = (
         "_appends",

@@ -14,38 +14,45 @@ import orjson
 
 from gwd.http.head import NO_HEAD, RequestHead
 from gwd.segment.metrics import RouteMetrics
-from gwd.worker.access_log import BATCH
 
 if TYPE_CHECKING:
     from gwd.worker.access_log import AccessLog
     from gwd.worker.answering import AnsweringConnection
 
+BATCH = 128
+"""Requests that make a batch before the tick does: few enough to lie in the processor's cache
+still, enough for the write not to count."""
 MOST_FIELD = 2048
 """Characters of a field that a client wrote; the rest is cut off."""
+NOT_COUNTED = -1
+"""In place of a route's cells: this one has been counted already."""
 
 _NO_ROUTE = '"route":"-","upstream":""'
 _THREE = tuple(f"{number:03d}" for number in range(1000))
+_PART = tuple(f"0.{number:03d}" for number in range(1000))
 """Three digits at a time: a format with leading zeros costs four times as much."""
+
+Ended = tuple[int, int, int, int, int, str, int, int, str, str]
+"""What is noted of a request: its route's cells, status, when it began, was answered (0: never) and
+ended (monotonic ns), its id, bytes in and out, path, and the end of its line."""
 
 
 class Account:
-    __slots__ = ("_metrics", "_millisecond", "_opening", "log")
+    """`end` notes; `flush` writes: for a batch at a time the same code and the same words of memory
+    are used while they are at hand. Call it on every tick."""
+
+    __slots__ = ("_ended", "_log", "_metrics")
 
     def __init__(self, metrics: RouteMetrics, log: AccessLog) -> None:
         self._metrics = metrics
-        self.log = log
-        self._millisecond = 0
-        self._opening = ""
+        self._log = log
+        self._ended: list[Ended] = []
 
     def end(self, client: AnsweringConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
-        now = time.monotonic_ns()
-        micros = (now - client.started_ns) // 1000
         route = client.route
         cells = client.tables.unrouted_cells if route is None else route.metrics_cells
-        self._metrics.record(cells, status, micros)
-        if self.log.enabled:
-            self._tell(client, status, reason, now)
+        self._note(client, status, reason, cells)
 
     def switched(self, client: AnsweringConnection) -> None:
         """The request of `client` became a tunnel. It is counted here, with the time up to the
@@ -56,56 +63,103 @@ class Account:
 
     def tunnel_ended(self, client: AnsweringConnection, reason: str) -> None:
         """It has ended: its line is written, with all that passed."""
-        if self.log.enabled:
-            self._tell(client, client.status, reason, time.monotonic_ns())
+        self._note(client, client.status, reason, NOT_COUNTED)
 
-    def _open_line(self, millisecond: int) -> None:
-        """How lines begin in this millisecond of the monotonic clock."""
-        self._millisecond = millisecond
-        wall = int(time.time() * 1000)
-        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall // 1000))
-        self._opening = (
-            f'{{"ts":"{second}.{_THREE[wall % 1000]}Z","level":"info","msg":"request",'
-            '"request_id":"'
-        )
-
-    def _tell(self, client: AnsweringConnection, status: int, reason: str, now: int) -> None:
-        """Put down its line, at monotonic `now`, ns."""
-        if now // 1_000_000 != self._millisecond:
-            self._open_line(now // 1_000_000)
-        head, route, pending = client.head or NO_HEAD, client.route, client.pending
-        path = head.path
-        if len(path) > MOST_FIELD:
-            path = path[:MOST_FIELD]
-        endpoint, attempts, waited = "", 0, "null"
+    def _note(self, client: AnsweringConnection, status: int, reason: str, cells: int) -> None:
+        head, pending = client.head or NO_HEAD, client.pending
+        endpoint, attempts, answered_ns = "", 0, 0
         if pending is not None:
             endpoint, attempts = pending.served_by, pending.attempts
-            if pending.answered_ns:
-                waited = _seconds((pending.answered_ns - client.started_ns) // 1000)
-        same = (
-            head.method,
-            head.host,
-            head.minor,
-            head.user_agent,
-            client.visitor,
-            route,
-            endpoint,
-            attempts,
-            reason,
-            client.subject,
+            answered_ns = pending.answered_ns
+        if self._log.enabled:
+            same = (
+                head.method,
+                head.host,
+                head.minor,
+                head.user_agent,
+                client.visitor,
+                client.route,
+                endpoint,
+                attempts,
+                reason,
+                client.subject,
+            )
+            if same != client.logged:
+                client.logged = same
+                client.log_end = _end_line(client, head, endpoint, attempts, reason)
+        ended = self._ended
+        ended.append(
+            (
+                cells,
+                status,
+                client.started_ns,
+                answered_ns,
+                time.monotonic_ns(),
+                client.request_id,
+                client.bytes_in,
+                client.bytes_out,
+                head.path,
+                client.log_end,
+            )
         )
-        if same != client.logged:
-            client.logged = same
-            client.log_end = _end_line(client, head, endpoint, attempts, reason)
-        lines = self.log.lines
-        lines.append(
-            f'{self._opening}{client.request_id}","status":{status},'
-            f'"bytes_in":{client.bytes_in},"bytes_out":{client.bytes_out},'
-            f'"duration":{_seconds((now - client.started_ns) // 1000)},'
-            f'"upstream_duration":{waited},"path":"{path}",{client.log_end}'
-        )
-        if len(lines) >= BATCH:
-            self.log.flush()
+        if len(ended) >= BATCH:
+            self.flush()
+
+    # what is done with what was noted
+
+    def flush(self) -> None:
+        """Count and log what has ended."""
+        ended = self._ended
+        if ended:
+            self._ended = []
+            self._write(ended)
+        self._log.flush()
+
+    def write_to(self, log: AccessLog) -> None:
+        """Have what ends from now on logged there."""
+        self.close()
+        self._log = log
+
+    def reopen(self) -> None:
+        """The log's file was renamed, and another is to be begun."""
+        self.flush()
+        self._log.reopen()
+
+    def dropped(self) -> int:
+        """How many lines were lost since it was asked last."""
+        dropped, self._log.dropped = self._log.dropped, 0
+        return dropped
+
+    def close(self) -> None:
+        self.flush()
+        self._log.close()
+
+    def _write(self, ended: list[Ended]) -> None:
+        record, tell, lines = self._metrics.record, self._log.enabled, self._log.lines
+        to_wall = time.time_ns() - time.monotonic_ns()
+        millisecond, opening = 0, ""
+        for cells, status, began, answered, end, own, bytes_in, bytes_out, path, rest in ended:
+            micros = (end - began) // 1000
+            if cells != NOT_COUNTED:
+                record(cells, status, micros)
+            if not tell:
+                continue
+            wall = (end + to_wall) // 1_000_000
+            if wall != millisecond:
+                millisecond, opening = wall, _open_line(wall)
+            waited = _seconds((answered - began) // 1000) if answered else "null"
+            if len(path) > MOST_FIELD:
+                path = path[:MOST_FIELD]
+            lines.append(
+                f'{opening}{own}","status":{status},"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
+                f'"duration":{_seconds(micros)},"upstream_duration":{waited},"path":"{path}",{rest}'
+            )
+
+
+def _open_line(wall: int) -> str:
+    """How lines of the millisecond `wall` since the epoch begin."""
+    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall // 1000))
+    return f'{{"ts":"{second}.{_THREE[wall % 1000]}Z","level":"info","msg":"request","request_id":"'
 
 
 def _end_line(
@@ -125,7 +179,7 @@ def _end_line(
 
 def _seconds(micros: int) -> str:
     if micros < 1_000_000:
-        return f"0.{_THREE[micros // 1000]}{_THREE[micros % 1000]}"
+        return _PART[micros // 1000] + _THREE[micros % 1000]
     return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
 
 

@@ -123,7 +123,7 @@ class Handshakes:
 
 
 class Opening:
-    """One accepted socket on its way; `Timed` for the clock. It is in `worker.openings` until it
+    """One accepted socket on its way; `Timed` for the clock. It is in `census.openings` until it
     ends, by `succeeded` or by `_fail`."""
 
     __slots__ = (
@@ -168,8 +168,8 @@ class Opening:
         worker = self.worker
         self.peer = self.visitor = peer
         self._sock.setblocking(False)
-        worker.openings.add(self)
-        worker.opening += 1
+        worker.census.openings.add(self)
+        worker.census.opening += 1
         settings = worker.settings
         within = min(settings.handshake_timeout, settings.head_timeout)
         worker.clock.arm(self, self.accepted_at + within)
@@ -207,7 +207,7 @@ class Opening:
         self._unwatch()
         worker, peer = self.worker, self.peer
         visitor = peer if found.address is None else worker.tables.visitor(found.address)
-        if visitor is not peer and not worker.has_room_for(visitor):
+        if visitor is not peer and not worker.census.has_room_for(visitor):
             self._fail()
             return
         self._know(visitor)
@@ -225,7 +225,7 @@ class Opening:
             and worker.handshakes.enter(visitor)
         ):
             self._entered = True
-            self.place = worker.take_place(visitor)
+            self.place = worker.census.take_place(visitor)
             self._watch(self._hear)
         else:
             self._fail()
@@ -287,8 +287,8 @@ class Opening:
         connection = ClientConnection(worker, visitor, journey, remote=peer)
         self.hand_over(connection)
         worker.clock.disarm(self)
-        worker.openings.discard(self)
-        worker.opening -= 1
+        worker.census.openings.discard(self)
+        worker.census.opening -= 1
         self._acceptor.connect(self._sock, connection)
 
     def _advance(self, waited_for: asyncio.Future[Any] | None) -> None:
@@ -301,7 +301,7 @@ class Opening:
         except Exception as error:  # the handshake failed, or the client left: nothing is owed
             error.__traceback__ = None  # it leads to this frame, and so by `waited_for` to itself
             self._coroutine = None
-            if self in self.worker.openings:
+            if self in self.worker.census.openings:
                 self._fail(owned=waited_for is None)
         else:
             future.add_done_callback(self._advance)
@@ -330,13 +330,12 @@ class Opening:
                 set_linger(self._sock, reset=True)
             self._sock.close()
         self._leave()
-        self.worker.discount(self)
-        self.worker.opening -= 1
+        self.worker.census.never_opened(self)
         self.worker.opening_ended()
 
     def _leave(self) -> None:
         self.worker.clock.disarm(self)
-        self.worker.openings.discard(self)
+        self.worker.census.openings.discard(self)
         if self._entered:
             self._entered = False
             self.worker.handshakes.leave(self)

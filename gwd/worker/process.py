@@ -33,7 +33,6 @@ from gwd.process.loop import new_loop
 from gwd.segment.bans import Bans
 from gwd.segment.endpoints import EndpointTable
 from gwd.segment.metrics import RouteMetrics
-from gwd.segment.open_connections import OpenConnections
 from gwd.segment.processes import LOG_DROPPED, ProcessTable
 from gwd.tls.contexts import Prepared, hide_odd_names
 from gwd.upstream.endpoint import table_name
@@ -42,11 +41,11 @@ from gwd.worker.accept import Acceptor
 from gwd.worker.access_log import AccessLog
 from gwd.worker.account import Account
 from gwd.worker.budget import Budget
+from gwd.worker.census import Census
 from gwd.worker.client import ClientConnection
 from gwd.worker.detour import HTTPS_PORT, NamedJourney, RedirectJourney, WrongPortJourney
 from gwd.worker.journey import Journey
-from gwd.worker.opening import Handshakes, Opening
-from gwd.worker.room import make_room, open_descriptors, places
+from gwd.worker.opening import Handshakes
 from gwd.worker.tables import Tables
 
 BANS_EVERY = 0.25
@@ -61,27 +60,58 @@ COMPLAIN_EVERY = 10.0
 
 
 class Worker:
+    __slots__ = (
+        "_acceptors",
+        "_adopted",
+        "_bans",
+        "_bans_at",
+        "_bans_seen",
+        "_child",
+        "_complained_at",
+        "_control",
+        "_dropped_cell",
+        "_endpoints",
+        "_events",
+        "_next",
+        "_next_log",
+        "_next_tls",
+        "_ports",
+        "_processes",
+        "_proxy_said_at",
+        "_retired",
+        "_spoken",
+        "_words",
+        "account",
+        "budget",
+        "census",
+        "clock",
+        "draining",
+        "handshakes",
+        "heap",
+        "journey",
+        "loop",
+        "named_journey",
+        "outbox",
+        "settings",
+        "tables",
+        "tls",
+        "upstreams",
+        "wrong_port_journey",
+    )
+
     def __init__(self, child: Child) -> None:
         self._child = child
         self.loop = new_loop()
         self.clock = Clock(self.loop)
         self.outbox = Outbox(self.loop)
         self.draining = False
-        self.connections: set[ClientConnection] = set()
-        self.opening = 0
-        """How many are accepted, and no connections yet."""
-        self.openings: set[Opening] = set()
-        """Those of them that say who they are, or do their handshake."""
+        self.census = Census(child, self.clock, self._complain)
         self.budget = Budget()
         self.heap = Heap()
-        self._descriptors = open_descriptors()
-        self._vacant = 0
-        """Places of those who were told to make room in this tick, not yet given to others."""
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
         self._endpoints = EndpointTable(child.segment)
-        self._open = OpenConnections(child.segment, child.column)
         self._bans = Bans(child.segment)
         self._bans_seen = 0
         self._bans_at = 0.0
@@ -95,8 +125,8 @@ class Worker:
         self._events = EventLog()
         self._complained_at = self._proxy_said_at = float("-inf")
         self._control = Control(self.loop, child, self, self)
-        self._log = AccessLog(child.snapshot.server.access_log)
-        self.account = Account(RouteMetrics(child.segment), self._log)
+        log = AccessLog(child.snapshot.server.access_log)
+        self.account = Account(RouteMetrics(child.segment), log)
         self.journey = Journey(self)
         self.named_journey = NamedJourney(self)
         self.wrong_port_journey = WrongPortJourney(self)
@@ -135,7 +165,7 @@ class Worker:
         self.tables = tables
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
-        self._places = places(self._descriptors, snapshot.upstreams)
+        self.census.follow(tables, self._control.workers)
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
             if known is not None:
@@ -157,7 +187,7 @@ class Worker:
         for route in tables.routes:
             if route.upstream_name is not None:
                 route.upstream = self.upstreams[route.upstream_name]
-        for connection in self.connections:
+        for connection in self.census.connections:
             connection.retable(tables)
 
     def run(self) -> int:
@@ -175,12 +205,12 @@ class Worker:
             self.clock.stop()
             for upstream in self.upstreams.values():
                 upstream.publish()
-            self._log.close()
+            self.account.close()
             self.loop.close()
         return 0
 
     def _tick(self, now: float) -> None:
-        self._vacant = 0
+        self.census.tick()
         for acceptor in self._acceptors:
             acceptor.tick(now)
         for upstream in self.upstreams.values():
@@ -189,16 +219,13 @@ class Worker:
             for upstream in self._retired:
                 upstream.tick(now)
             self._retired = [u for u in self._retired if not u.finished()]
-        self.budget.tick(now, self.connections, self.settings.buffer_budget)
+        self.budget.tick(now, self.census.connections, self.settings.buffer_budget)
         self.heap.tick(now)
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
-        if self._log.enabled:
-            self._log.flush()
-            if self._log.dropped:
-                self._words[self._dropped_cell] += self._log.dropped
-                self._log.dropped = 0
+        self.account.flush()
+        self._words[self._dropped_cell] += self.account.dropped()
 
     def _end_banned(self) -> None:
         """End the connections of those who were banned since the last look, idle or busy."""
@@ -206,61 +233,29 @@ class Worker:
         if not self.tables.shed.cuts:
             return
         banned = {ban.key for ban in self._bans.running(self._now_us(), before)}
-        for connection in [c for c in self.connections if c.remote.key in banned]:
+        for connection in [c for c in self.census.connections if c.remote.key in banned]:
             if self.tables.shed.turn_away(connection.remote, self._now_us()):
                 connection.kill("banned")
 
     # what connections tell it
 
     def opened(self, connection: ClientConnection) -> None:
-        self.opening -= 1
         if connection.tables is not self.tables:
             connection.retable(self.tables)  # the config changed while it opened
-        self.connections.add(connection)
-        self.count(connection)
-        self._processes.set_connections(self._child.column, len(self.connections))
+        self.census.opened(connection)
         if self.draining:
             self.loop.call_later(NEXT_REQUEST, connection.close_soon)
 
     def opening_ended(self) -> None:
         """What was accepted comes to no connection."""
-        if self.draining and not self.connections and not self.opening:
+        if self.draining and self.census.empty:
             self._drained()
 
     def closed(self, connection: ClientConnection) -> None:
-        self.connections.discard(connection)
-        self.discount(connection)
+        self.census.closed(connection)
         self.budget.suspects.discard(connection)
-        self._processes.set_connections(self._child.column, len(self.connections))
-        if self.draining and not self.connections and not self.opening:
+        if self.draining and self.census.empty:
             self._drained()
-
-    def count(self, connection: ClientConnection) -> None:
-        """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
-        of the same batch must know."""
-        if connection.place < 0:
-            connection.place = self.take_place(connection.peer)
-
-    def take_place(self, visitor: Visitor) -> int:
-        """Count one more connection of `visitor`; where, -1 if nobody's are counted."""
-        if not self.tables.connections_per_ip:
-            return -1
-        place = self._open.place(visitor.key)
-        self._open.opened(place)
-        return place
-
-    def discount(self, connection: ClientConnection | Opening) -> None:
-        """It is gone, or never opened."""
-        if connection.place >= 0:
-            self._open.closed(connection.place)
-            connection.place = -1
-
-    def has_room_for(self, peer: Visitor) -> bool:
-        """Whether `peer` may open one more connection (`per_ip.connections`)."""
-        most = self.tables.connections_per_ip
-        if not most or peer.exempt or peer.trusted:
-            return True
-        return self._open.total(self._open.place(peer.key)) < most
 
     def turns_away(self, peer: Visitor) -> bool:
         """Whether `peer` is banned, and is to meet nothing."""
@@ -273,37 +268,6 @@ class Worker:
     @staticmethod
     def _now_us() -> int:
         return time.monotonic_ns() // 1000
-
-    def may_accept(self) -> bool:
-        """Whether one more connection fits into `max_connections`, and into our descriptors. If
-        not, others make room, or nobody is accepted for a moment."""
-        opening = self.opening
-        mine = len(self.connections) + opening
-        if mine >= self._places:
-            self._say_out_of_fds()
-            return self._takes_a_place()
-        if mine < self.settings.max_connections // self._control.workers:
-            return True
-        if self._processes.connections() + opening < self.settings.max_connections:
-            return True
-        return self._takes_a_place()
-
-    def ran_out_of_fds(self) -> bool:
-        """Whether others make room for the next one."""
-        self._say_out_of_fds()
-        return make_room(self.connections, self.clock.now) > 0
-
-    def _say_out_of_fds(self) -> None:
-        self._complain("out of file descriptors: accepting rests")
-
-    def _takes_a_place(self) -> bool:
-        """Whether one more may take the place of one that leaves."""
-        if not self._vacant:
-            self._vacant = make_room(self.connections, self.clock.now)
-            if not self._vacant:
-                return False
-        self._vacant -= 1
-        return True
 
     def no_proxy_header(self, peer_ip: str, why: str) -> None:
         """A connection to a listener with the PROXY protocol was closed, as `why` says."""
@@ -347,9 +311,8 @@ class Worker:
         self._install(tables)
         self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:
-            self._log.close()
-            self._log, self._next_log = self._next_log, None
-            self.account.log = self._log
+            self.account.write_to(self._next_log)
+            self._next_log = None
         gc.freeze()
 
     def abort(self) -> None:
@@ -359,7 +322,7 @@ class Worker:
             self._next_log = None
 
     def reopen_logs(self) -> None:
-        self._log.reopen()
+        self.account.reopen()
 
     def adopt(self, slot: int, listeners: list[socket.socket]) -> bool:
         self.release(slot)
@@ -379,6 +342,7 @@ class Worker:
             acceptor.leave()
 
     def share(self, workers: int) -> None:
+        self.census.workers = workers
         for upstream in self.upstreams.values():
             upstream.share(workers)
 
@@ -387,7 +351,7 @@ class Worker:
         self._adopted.clear()
         for acceptor in self._acceptors:
             acceptor.finish()
-        for connection in list(self.connections):
+        for connection in list(self.census.connections):
             age = self.clock.now - connection.idle_since
             if connection.idle and age < NEXT_REQUEST:
                 self.loop.call_later(NEXT_REQUEST - age, connection.close_soon)
@@ -398,18 +362,18 @@ class Worker:
         self._drained_if_empty()
 
     def _end_silent(self) -> None:
-        for opening in list(self.openings):
+        for opening in list(self.census.openings):
             opening.end_silent()
 
     def _drained_if_empty(self) -> None:
         # Connections just accepted are opened in a later turn.
-        if self.connections or self.opening:
-            self.loop.call_later(2 * TICK, self._drained_if_empty)
-        else:
+        if self.census.empty:
             self._drained()
+        else:
+            self.loop.call_later(2 * TICK, self._drained_if_empty)
 
     def _grace_over(self) -> None:
-        for connection in list(self.connections):
+        for connection in list(self.census.connections):
             connection.kill("shutdown")
         self._drained()
 

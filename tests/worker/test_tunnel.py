@@ -157,7 +157,7 @@ class Rig:
 
     def close(self) -> None:
         self.echo.close()
-        for connection in list(self.worker.connections):
+        for connection in list(self.worker.census.connections):
             connection.kill("shutdown")
         for writer in self.opened:
             writer.transport.abort()
@@ -165,7 +165,7 @@ class Rig:
         self.worker.clock.stop()
         for acceptor in self.worker._acceptors:
             acceptor.pause(float("inf"))
-        self.worker._log.close()
+        self.worker.account.close()
         self.loop.remove_reader(self.theirs.fileno())
         self.loop.remove_signal_handler(signal.SIGTERM)
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -215,7 +215,7 @@ def test_old_tables_are_freed_while_tunnels_are_open(rig: Rig) -> None:
         for tunnel in tunnels:
             assert rig.run(_echoes(tunnel, b"x" * 1000))
     freed = [kept() is None for kept in seen]
-    counted = rig.in_flight(), len(rig.worker.connections), len(tunnels)
+    counted = rig.in_flight(), len(rig.worker.census.connections), len(tunnels)
     for _, writer in tunnels:
         writer.close()
     rig.run(asyncio.sleep(0.2))
@@ -230,7 +230,7 @@ def test_nothing_is_left_of_a_tunnel_that_has_ended(rig: Rig, how: str) -> None:
     ends = rig.run(rig.open())
     assert rig.run(_echoes(ends, b"x" * 1000))
     (tunnel,) = WatchedTunnel.made
-    (client,) = rig.worker.connections
+    (client,) = rig.worker.census.connections
     rig.reload(2)
     if how == "closed":
         ends[1].close()
@@ -247,8 +247,8 @@ def test_nothing_is_left_of_a_tunnel_that_has_ended(rig: Rig, how: str) -> None:
     rig.run(asyncio.sleep(0.3))
     ends[1].close()
     assert tunnel() is None
-    assert not rig.worker.connections
+    assert not rig.worker.census.connections
     assert rig.in_flight() == 0
-    rig.worker._log.flush()
+    rig.worker.account.flush()
     (line,) = rig.log.read_text().splitlines()
     assert '"status":101' in line
