@@ -76,7 +76,7 @@ class RequestReader:
             last = self._last
             request = last.again(data, self.policy)
             if request is not None:
-                self.rest = data[last.end :]
+                self.rest = data[last.end :] if last.end < len(data) else b""
                 return request
             request = self._recall(data)
             if request is not None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from gwd.http.fields import Field, GatePolicy, is_value
 from gwd.http.head import RequestHead, UpgradeHead
-from gwd.http.recall import METHODS, forwarded_line, loose_field, match_value, put
+from gwd.http.recall import METHODS, forwarded_line, loose_field, put
 from gwd.http.target import match_plain
 
 MOST_TAIL = 2048
@@ -84,9 +84,14 @@ class LastHead:
                     return None
                 begin = stop + len(before)
                 stop = data.find(_LINE_END, begin)
-                if not match_value(data, begin, stop):
+                if stop <= begin:
                     return None
                 value = data[begin:stop]
+                # What `match_loose` takes behind the name, but for blanks that are tabs.
+                if not (
+                    value.isascii() and value.decode().isprintable() and value.strip() == value
+                ):
+                    return None
                 if field.kind:
                     if not is_value(field.kind, value):
                         return None

@@ -33,8 +33,6 @@ from gwd.http.target import RequestLine, match_plain
 MOST_SHAPES, MOST_LOOSE = 1024, 128
 match_loose: Final = re.compile(rb"([A-Za-z0-9-]++): [!-~](?:[\t -~]*[!-~])?").fullmatch
 """As it is forwarded: nothing to strip, nothing to check further if its kind is plain."""
-match_value: Final = re.compile(rb"[!-~](?:[\t -~]*[!-~])?").fullmatch
-"""The value of such a line."""
 METHODS: Final = {
     method.encode(): method
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

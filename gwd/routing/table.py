@@ -210,22 +210,22 @@ class _Leaf:
     def __init__(self, pattern: PathPattern) -> None:
         self.by_method: dict[str, Match] = {}
         self.otherwise: Match | None = None
-        # Where the parameters stand in a path split at "/", whose item 0 is "".
-        positions = [i for i, segment in enumerate(pattern.segments, 1) if segment is None]
-        self.single = positions[0] if len(positions) == 1 else 0
-        """The position of the only parameter; 0 if there is none or several."""
+        # Where the parameters stand among a path's segments.
+        positions = [i for i, segment in enumerate(pattern.segments) if segment is None]
+        self.single = positions[0] if len(positions) == 1 else -1
+        """The position of the only parameter; -1 if there is none or several."""
         self.captures: Callable[[list[str]], tuple[str, ...]] = (
             itemgetter(*positions) if len(positions) > 1 else lambda parts: ()
         )
-        """Takes none or several parameters from a split path."""
-        self.end = len(pattern.segments) + 1
-        """How many items of a split path the pattern takes up."""
+        """Takes none or several parameters from a path's segments."""
+        self.end = len(pattern.segments)
+        """How many segments the pattern takes up."""
         self.length = -1 if positions else sum(len(s) + 1 for s in pattern.segments if s)
         """Length of the path the pattern takes up, where that is always the same; else -1."""
 
     def match(self, index: int, parts: list[str]) -> Match:
         """The match of a pattern with parameters and no rest."""
-        if self.single:
+        if self.single >= 0:
             return Match(index, (parts[self.single],))
         return Match(index, self.captures(parts))
 
@@ -234,7 +234,7 @@ class _Leaf:
         if self.length >= 0:
             return Match(index, (path[self.length :],))
         rest = "/" + "/".join(parts[self.end :]) if self.end < len(parts) else ""
-        if self.single:
+        if self.single >= 0:
             return Match(index, (parts[self.single], rest))
         return Match(index, (*self.captures(parts), rest))
 
@@ -273,7 +273,7 @@ class _Paths:
     def __init__(self) -> None:
         self.exact: dict[str, _Leaf] = {}
         self.start: _Node | None = None
-        """Before the first slash: a path split at "/" begins with ""."""
+        """Behind the first slash."""
         self.depth = 0
 
     def leaf(self, pattern: PathPattern) -> _Leaf:
@@ -284,7 +284,7 @@ class _Paths:
         if self.start is None:
             self.start = _Node()
         node = self.start
-        for segment in ("", *pattern.segments):
+        for segment in pattern.segments:
             if segment is not None:
                 child = node.literals.get(segment)
                 if child is None:
@@ -316,10 +316,10 @@ class _Paths:
             if found is not None:
                 return found
         node: _Node | None = self.start
-        if node is None:
+        if node is None or path[0] != "/":
             return None
         # What lies deeper than any pattern stays one piece: only a prefix can take it.
-        parts = path.split("/", self.depth + 1)
+        parts = path[1:].split("/", self.depth)
         prefix = None
         for part in parts:
             if node.rest is not None:
@@ -341,7 +341,7 @@ class _Paths:
                     return self.search(method, path)
                 if found.serves:
                     return found
-                if leaf.single:  # as in leaf.match, without the call
+                if leaf.single >= 0:  # as in leaf.match, without the call
                     return Match(found.index, (parts[leaf.single],))
                 return leaf.match(found.index, parts)
             if node.rest is not None:
@@ -359,7 +359,7 @@ class _Paths:
 
     def search(self, method: str, path: str) -> Match | None:
         """`find` in the tree, in general: depth-first, literals before parameters."""
-        parts = path.split("/", self.depth + 1)
+        parts = path[1:].split("/", self.depth)
         prefix: _Leaf | None = None
         index = 0
         for node, at in self._walk(parts):
@@ -378,8 +378,8 @@ class _Paths:
     def methods(self, path: str) -> set[str]:
         """Methods of all routes that match `path`; for Allow, so none of them is without."""
         leaves = [self.exact.get(path)]
-        parts = path.split("/", self.depth + 1)
-        for node, at in self._walk(parts):
+        parts = path[1:].split("/", self.depth)
+        for node, at in self._walk(parts) if path[0] == "/" else ():
             leaves.append(node.rest)
             if at == len(parts):
                 leaves.append(node.leaf)

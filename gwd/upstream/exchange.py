@@ -88,14 +88,15 @@ class Exchange:
         "_deadline",
         "_held",
         "_held_size",
+        "_lines",
         "_moves",
+        "_own",
         "_patience",
         "_replayable",
         "_retries",
         "_retrying",
         "_sent_ns",
         "_start",
-        "_tail",
         "_tried",
         "_upstream",
         "_whole",
@@ -126,13 +127,14 @@ class Exchange:
         method: str,
         start: bytes,
         host_line: bytes,
-        tail: tuple[bytes, ...],
+        lines: bytes,
+        own: bytes,
         chunked: bool,
         timeout: float | None,
         write_timeout: float,
     ) -> None:
-        """`start` is the request line; `host_line` the Host field the client asked for; `tail`
-        the pieces of all other field lines, with the empty line at the end. `timeout` bounds the
+        """`start` is the request line; `host_line` the Host field the client asked for; `lines` its
+        other fields, `own` the gateway's, with the empty line at the end. `timeout` bounds the
         whole exchange up to the answer's head, in seconds."""
         self.config = config = upstream.config
         self.sink = sink
@@ -142,7 +144,8 @@ class Exchange:
         self._upstream = upstream
         self._clock = clock
         self._start = start
-        self._tail = tail
+        self._lines = lines
+        self._own = own
         self._chunked = chunked
         self._patience = config.response_timeout + TICK
         self._write_timeout = write_timeout
@@ -268,7 +271,7 @@ class Exchange:
             if self._held_size > HOLD:
                 self._replayable = False
                 self._held = None
-        wire = b"".join((self._start, host, *self._tail, body))
+        wire = b"".join((self._start, host, self._lines, self._own, body))
         if whole:
             connection.begin(self, wire, self._await_answer())
         else:
@@ -281,7 +284,8 @@ class Exchange:
         self.state = AWAITING
         self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
         self._sent_ns = time.monotonic_ns()
-        return min(self._clock.now + self._patience, self._deadline)
+        until = self._clock.now + self._patience
+        return until if until < self._deadline else self._deadline  # noqa: FURB136 min() costs more
 
     def _wire(self, data: bytes, last: bool) -> bytes:
         if not self._chunked:

@@ -42,14 +42,25 @@ class UpgradeExchange(Exchange):
         clock: Clock,
         start: bytes,
         host_line: bytes,
-        tail: tuple[bytes, ...],
+        lines: bytes,
+        own: bytes,
         handshake: Handshake,
         timeout: float | None,
         write_timeout: float,
     ) -> None:
-        """As `Exchange`; `tail` has the gateway's own Upgrade and Connection."""
+        """As `Exchange`; `own` has Upgrade and Connection."""
         super().__init__(
-            upstream, sink, clock, "GET", start, host_line, tail, False, timeout, write_timeout
+            upstream,
+            sink,
+            clock,
+            "GET",
+            start,
+            host_line,
+            lines,
+            own,
+            False,
+            timeout,
+            write_timeout,
         )
         # For the pool: a connection that is to live long has to be alive, as for a POST.
         self.idempotent = False
@@ -70,5 +81,5 @@ class UpgradeExchange(Exchange):
         self._end()
         # What is kept of it is what the log will tell: a tunnel holds no config, and no head.
         del self.config
-        self._start, self._tail = b"", ()
+        self._start = self._lines = self._own = b""
         self._switch_sink.switched(head, rest, connection)

@@ -77,7 +77,7 @@ class ClientConnection(AnsweringConnection):
         self.place = -1
         """Where the connection is counted among its address's."""
         self.told: bytes | None = None
-        self.telling = b""
+        self.telling = ""
         """What upstreams are told about this client, as long as its Host is `told`."""
         self.tunnel: Tunnel | None = None
         """What has the transport now, if the client was upgraded."""

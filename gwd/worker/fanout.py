@@ -120,10 +120,11 @@ class FanOut:
         route: Route,
         head: RequestHead,
         captures: tuple[str, ...],
-        tail: tuple[bytes, ...],
+        lines: bytes,
+        own: bytes,
     ) -> None:
-        """`tail`: what the parts' requests have behind Host. Raises Refusal if the captures make
-        no path of a part."""
+        """`lines` and `own`: what the parts' requests have behind Host. Raises Refusal if the
+        captures make no path of a part."""
         plan = route.plan
         assert plan is not None
         self._client = client
@@ -143,7 +144,8 @@ class FanOut:
                 "GET",
                 f"GET {target} HTTP/1.1\r\n".encode("ascii"),
                 head.host_line,
-                tail,
+                lines,
+                own,
                 False,
                 route.timeout,
                 worker.settings.write_timeout,

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from gwd.worker.tables import Route, Tables
 
 _SLASH = Refusal(400, "encoded_slash", "The path holds an encoded slash, which this route refuses.")
-NOTHING: tuple[bytes, ...] = ()
-"""What most requests have added to them."""
 _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-After", "1"),))
 
 
@@ -60,14 +58,14 @@ class Identity:
     def next(self) -> str:
         """A new request id, 32 hex digits."""
         self._count = count = self._count + 1
-        if not count & 0xFFFF:
+        if not count & 0xFF:
             self._begin_block()
-        self.latest = latest = f"{self._block}{_HEX[count >> 8 & 0xFF]}{_HEX[count & 0xFF]}"
+        self.latest = latest = f"{self._block}{_HEX[count & 0xFF]}"
         return latest
 
     def _begin_block(self) -> None:
-        """What the next 65,536 ids have in common: formatting all of each costs too much."""
-        self._block = f"{self._prefix}{self._count >> 16:012x}"
+        """What the next 256 ids have in common: formatting all of each costs too much."""
+        self._block = f"{self._prefix}{self._count >> 8:014x}"
 
 
 class Journey:
@@ -110,7 +108,7 @@ class Journey:
             client.refuse(_SLASH)
             return
 
-        added = NOTHING
+        added = b""
         if route.policies:
             request = Request(head, client.visitor, route.name, match.captures)
             for policy in route.policies:
@@ -119,7 +117,7 @@ class Journey:
                     client.refuse(refusal)
                     return
             client.subject = request.subject
-            added = tuple(request.added)
+            added = b"".join(request.added)
 
         if route.upstream is not None:
             self._forward(client, route, route.upstream, head, match.captures, added)
@@ -181,7 +179,7 @@ class Journey:
         upstream: Upstream,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: tuple[bytes, ...],
+        added: bytes,
     ) -> None:
         body, whole = b"", True
         start = head.line
@@ -197,9 +195,9 @@ class Journey:
             client.refuse(refusal)
             return
         if head.chunked:
-            added += (b"Transfer-Encoding: chunked\r\n",)
+            added += b"Transfer-Encoding: chunked\r\n"
         elif head.content_length >= 0:
-            added += (b"Content-Length: %d\r\n" % head.content_length,)
+            added += b"Content-Length: %d\r\n" % head.content_length
         exchange = client.pending = Exchange(
             upstream,
             client,
@@ -207,7 +205,8 @@ class Journey:
             head.method,
             start,
             head.host_line,
-            self._tail(client, head.lines, head, added),
+            head.lines,
+            self._own_lines(client, head, added),
             head.chunked,
             route.timeout,
             self._worker.settings.write_timeout,
@@ -221,7 +220,7 @@ class Journey:
         upstream: Upstream,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: tuple[bytes, ...],
+        added: bytes,
     ) -> None:
         """Pass a WebSocket handshake on. Raises Refusal (400, 426) if it is none."""
         handshake = read_handshake(head)
@@ -234,7 +233,8 @@ class Journey:
             self._worker.clock,
             start,
             head.host_line,
-            self._tail(client, head.lines, head, (*added, SWITCH_LINES)),
+            head.lines,
+            self._own_lines(client, head, added + SWITCH_LINES),
             handshake,
             route.timeout,
             self._worker.settings.write_timeout,
@@ -247,14 +247,14 @@ class Journey:
         route: Route,
         head: RequestHead,
         captures: tuple[str, ...],
-        added: tuple[bytes, ...],
+        added: bytes,
     ) -> None:
         try:
             # A body has no part it could go to; what comes with a GET is read and dropped.
             client.open_body(route.max_body)
-            added += (b"Accept: application/json\r\n",)
-            tail = self._tail(client, parts_lines(head.lines), head, added)
-            fanout = FanOut(self._worker, client, route, head, captures, tail)
+            added += b"Accept: application/json\r\n"
+            lines, own = parts_lines(head.lines), self._own_lines(client, head, added)
+            fanout = FanOut(self._worker, client, route, head, captures, lines, own)
         except Refusal as refusal:
             client.refuse(refusal)
             return
@@ -282,36 +282,31 @@ class Journey:
         else:
             client.refuse(_NOT_READY)
 
-    def _tail(
-        self, client: ClientConnection, lines: bytes, head: RequestHead, added: tuple[bytes, ...]
-    ) -> tuple[bytes, ...]:
-        """The upstream's request from behind Host on: the fields `lines`, and what the gateway
-        itself says about the request."""
+    def _own_lines(self, client: ClientConnection, head: RequestHead, added: bytes) -> bytes:
+        """The end of the upstream's request head: `added`, and what the gateway itself says."""
         authority = head.authority
         if client.told != authority or client.peer.trusted or not head.minor:
-            client.telling = forwarding_lines(
+            lines = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
                 client.scheme,
                 head,
                 client.tables.snapshot.server.forwarded,
             )
-            client.telling += client.certified
+            client.telling = (lines + client.certified).decode("latin-1")
             client.told = authority if head.minor else None
-        own = client.request_id
-        if head.traceparent is not None:
-            end = b"X-Request-Id: %b\r\ntraceparent: %b\r\n\r\n" % (
-                own.encode(),
-                head.traceparent,
-            )
-        else:
+        trace = head.traceparent
+        if trace is None:
             # A trace begins here (W3C Trace Context, not sampled): its id is the request's, that
             # of its first span the second half of it.
-            trace = self._identity.latest
-            end = (
-                f"X-Request-Id: {own}\r\ntraceparent: 00-{trace}-{trace[16:]}-00\r\n\r\n"
-            ).encode()
-        return (lines, *added, client.telling, end)
+            latest = self._identity.latest
+            told = f"00-{latest}-{latest[16:]}-00"
+        else:
+            told = trace.decode("latin-1")
+        own = (
+            f"{client.telling}X-Request-Id: {client.request_id}\r\ntraceparent: {told}\r\n\r\n"
+        ).encode("latin-1")
+        return added + own if added else own
 
 
 def _rewritten(
