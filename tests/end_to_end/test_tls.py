@@ -544,4 +544,5 @@ def test_a_storm_of_handshakes_leaves_no_memory_behind(site: Site, upstream: Sta
             assert client.sock.recv(1)
         for client in held:
             client.close()
-    assert until(lambda: rss(worker) - before < 8_000_000)
+    # Seven: the sets and tables that grew with them. Without asking for it back, over forty.
+    assert until(lambda: rss(worker) - before < 14_000_000)
