@@ -8,24 +8,28 @@ as soon as there are so many connections that this could fill the budget, all ar
 part of them per tick.
 
 Looking costs about a microsecond per suspect. It is done every tick while they are few, and less
-often when they are many, so that it takes no more than about a twentieth of the worker's time.
-Between two looks the budget can be overrun by what comes in that time.
+often when they are many, so that it takes no more than about a twentieth of the worker's time; and
+in the same turn of the loop when an eighth of the budget has come since the last look. So it can be
+overrun by that eighth, and by what comes in one turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Protocol
 
 from gwd.clock import TICK
+from gwd.process.heap import Heap
 from gwd.upstream.connection import WRITE_HIGH
 
 PER_SUSPECT = 20e-6
 """Seconds of rest for each suspect looked at."""
 ROUND = 20
 """Ticks in which all connections are looked through."""
+UNSEEN = 8
+"""What has come since the last look is one in so many bytes of the budget at most."""
 
 
 class Holder(Protocol):
@@ -43,32 +47,49 @@ class Holder(Protocol):
 
 
 class Budget:
-    """The suspects of one worker."""
+    """The suspects of one worker. `call_soon` is the event loop's; `heap` is told of each end."""
 
-    __slots__ = ("_next_look", "_round", "suspects")
+    __slots__ = ("_call_soon", "_heap", "_most", "_next_look", "_round", "_unseen", "suspects")
 
-    def __init__(self) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object], heap: Heap) -> None:
         self.suspects: set[Holder] = set()
+        self._heap = heap
+        self._call_soon = call_soon
+        self._most = 1 << 62
+        """The budget, in bytes."""
+        self._unseen = 0
+        """Bytes that have come since the last look, at most."""
         self._next_look = 0.0
         self._round: Iterator[Holder] = iter(())
 
-    def tick(self, now: float, connections: AbstractSet[Holder], budget: int) -> None:
-        """Look, if it is time to, and hold `budget` bytes."""
-        if len(connections) * WRITE_HIGH > budget:
+    def suspect(self, holder: Holder, size: int) -> None:
+        """`holder` may hold `size` bytes more from now on."""
+        self.suspects.add(holder)
+        before = self._unseen
+        self._unseen = now = before + size
+        if before <= self._most // UNSEEN < now:
+            self._call_soon(self._look)
+
+    def tick(self, now: float, connections: AbstractSet[Holder], most: int) -> None:
+        """Look, if it is time to, and hold `most` bytes."""
+        self._most = most
+        if len(connections) * WRITE_HIGH > most:
             self._look_through(connections)
         if self.suspects and now >= self._next_look:
             self._next_look = now + max(TICK / 2, len(self.suspects) * PER_SUSPECT)
-            self.hold(budget)
+            self._look()
 
-    def hold(self, budget: int) -> None:
-        """End those who hold most until the rest is within `budget` bytes."""
+    def _look(self) -> None:
+        """End those who hold most until the rest is within the budget."""
+        self._unseen = 0
         sizes = [(connection.buffered(), connection) for connection in self.suspects]
-        over = sum(size for size, _ in sizes) - budget
+        over = sum(size for size, _ in sizes) - self._most
         self.suspects = {c for size, c in sizes if size or not c.idle}
         if over <= 0:
             return
         for size, connection in sorted(sizes, key=lambda pair: pair[0], reverse=True):
             connection.kill("buffer_budget")
+            self._heap.ended += 1
             over -= size
             if over <= 0:
                 return

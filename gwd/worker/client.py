@@ -121,7 +121,7 @@ class ClientConnection(AnsweringConnection):
 
     def pause_writing(self) -> None:
         self._write_paused = True
-        self._worker.budget.suspects.add(self)
+        self._worker.budget.suspect(self, WRITE_HIGH)
         self._hold_answer()
         if self._state == IDLE:
             self._pause()  # it was told late: what it sends next waits for what it has not taken
@@ -180,13 +180,14 @@ class ClientConnection(AnsweringConnection):
                 self._worker.journey.malformed(self, refusal)
                 break
             if head is None:
-                if reader.pending and self._state == IDLE:
-                    # Absolute (SEC-25): the first head's time runs since the accept already.
-                    self._state = HEAD
-                    before = self.deadline
-                    self._arm(self._worker.settings.head_timeout)
-                    self.deadline = min(before, self.deadline)
-                    self._worker.budget.suspects.add(self)
+                if reader.pending:
+                    self._worker.budget.suspect(self, len(data))
+                    if self._state == IDLE:
+                        # Absolute (SEC-25): the first head's time runs since the accept already.
+                        self._state = HEAD
+                        before = self.deadline
+                        self._arm(self._worker.settings.head_timeout)
+                        self.deadline = min(before, self.deadline)
                 break
             self._begin(head, reader.rest)
             try:
@@ -262,7 +263,7 @@ class ClientConnection(AnsweringConnection):
         if self._state == BUSY:
             self._ahead += data
             self._pause()
-            self._worker.budget.suspects.add(self)
+            self._worker.budget.suspect(self, len(data))
         elif self._state == LINGER:
             self._discard(data)
 
@@ -299,7 +300,7 @@ class ClientConnection(AnsweringConnection):
             self._ahead = body.rest
             return payload, True
         self._body = Intake(body, self._worker.clock.now)
-        self._worker.budget.suspects.add(self)
+        self._worker.budget.suspect(self, len(payload))
         if not self.head.expect_continue:
             self._arm(self._worker.settings.body_timeout)
         return payload, False

@@ -133,7 +133,7 @@ class FanOut:
         self._sinks: list[PartSink] = []
         self._missing = len(plan.parts)
         self._starting = True
-        worker.budget.suspects.add(client)
+        worker.budget.suspect(client, 0)
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)

@@ -106,8 +106,8 @@ class Worker:
         self.outbox = Outbox(self.loop)
         self.draining = False
         self.census = Census(child, self.clock, self._complain)
-        self.budget = Budget()
         self.heap = Heap()
+        self.budget = Budget(self.loop.call_soon, self.heap)
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)

@@ -31,6 +31,7 @@ from gwd.http.head import SwitchHead
 from gwd.http.websocket import SWITCH_LINES
 from gwd.http.websocket_frames import GOING_AWAY, FrameTracker, close_frame
 from gwd.linger import reset
+from gwd.upstream.connection import WRITE_HIGH
 
 if TYPE_CHECKING:
     from gwd.upstream.connection import Connection
@@ -252,7 +253,7 @@ class Tunnel:
 
     def stalled(self) -> None:
         """A side has become full."""
-        self._worker.budget.suspects.add(self._for)
+        self._worker.budget.suspect(self._for, WRITE_HIGH)
         if not self._over:
             self._arm(self._write_timeout)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gwd.process.heap import Heap
 from gwd.upstream.connection import WRITE_HIGH
-from gwd.worker.budget import PER_SUSPECT, ROUND, Budget
+from gwd.worker.budget import PER_SUSPECT, ROUND, UNSEEN, Budget
 
 
 class Held:
@@ -26,15 +29,20 @@ class Held:
         self.ended = reason
 
 
+def make_budget(called: list[Callable[[], None]] | None = None) -> Budget:
+    """`called`: what the event loop is asked to do."""
+    return Budget([].append if called is None else called.append, Heap())
+
+
 @given(st.lists(st.integers(0, 1000), max_size=60), st.integers(0, 8000))
 @settings(max_examples=100)
 def test_those_who_hold_most_are_ended_and_no_more_than_need_be(
     sizes: list[int], most: int
 ) -> None:
     all_of_them = [Held(size) for size in sizes]
-    budget = Budget()
+    budget = make_budget()
     budget.suspects.update(all_of_them)
-    budget.hold(most)
+    budget.tick(1.0, set(), most)
     left = [held.size for held in all_of_them if not held.ended]
     ended = [held.size for held in all_of_them if held.ended]
     assert sum(left) <= most
@@ -45,14 +53,14 @@ def test_those_who_hold_most_are_ended_and_no_more_than_need_be(
 
 def test_who_is_idle_and_holds_nothing_is_no_suspect_any_more() -> None:
     gone, busy, full = Held(0, idle=True), Held(0), Held(1, idle=True)
-    budget = Budget()
+    budget = make_budget()
     budget.suspects.update((gone, busy, full))
     budget.tick(1.0, set(), 100)
     assert budget.suspects == {busy, full}
 
 
 def test_many_suspects_are_looked_at_less_often() -> None:
-    budget = Budget()
+    budget = make_budget()
     crowd = [Held(1) for _ in range(10_000)]
     budget.suspects.update(crowd)
     budget.tick(1.0, set(), 1 << 30)
@@ -64,7 +72,7 @@ def test_many_suspects_are_looked_at_less_often() -> None:
 
 def test_small_holdings_of_very_many_are_found() -> None:
     crowd = [Held(WRITE_HIGH - 1, idle=True) for _ in range(100)]
-    budget, most = Budget(), 50 * WRITE_HIGH
+    budget, most = make_budget(), 50 * WRITE_HIGH
     for tick in range(ROUND + 3):
         budget.tick(float(tick), set(crowd), most)
     assert sum(held.size for held in crowd if not held.ended) <= most
@@ -72,14 +80,14 @@ def test_small_holdings_of_very_many_are_found() -> None:
 
 def test_few_connections_are_never_looked_through() -> None:
     few = [Held(10, idle=True) for _ in range(10)]
-    budget = Budget()
+    budget = make_budget()
     for tick in range(ROUND + 3):
         budget.tick(float(tick), set(few), 10 * WRITE_HIGH)
     assert not any(held.looks for held in few)
 
 
 def test_who_is_gone_is_not_looked_for() -> None:
-    budget = Budget()
+    budget = make_budget()
     crowd = {Held(1000, idle=True) for _ in range(100)}
     budget.tick(0.0, crowd, 10)  # begins a round
     crowd.clear()
@@ -87,3 +95,28 @@ def test_who_is_gone_is_not_looked_for() -> None:
     for tick in range(ROUND):
         budget.tick(float(tick), crowd, 10)
     assert not budget.suspects
+
+
+def test_what_comes_at_once_is_looked_at_in_the_same_turn() -> None:
+    called: list[Callable[[], None]] = []
+    budget, most = make_budget(called), 1000 * UNSEEN
+    budget.tick(0.0, set(), most)
+    crowd = [Held(500) for _ in range(30)]
+    for held in crowd[:2]:
+        budget.suspect(held, held.size)
+    assert not called
+    for held in crowd[2:]:
+        budget.suspect(held, held.size)
+    (look,) = called  # once, however much comes in that turn
+    look()
+    assert sum(held.size for held in crowd if not held.ended) == most
+    budget.suspect(Held(1), 1001)
+    assert len(called) == 2
+
+
+def test_a_storm_of_ends_is_told_to_the_heap() -> None:
+    heap = Heap()
+    budget = Budget([].append, heap)
+    budget.suspects.update(Held(10) for _ in range(5))
+    budget.tick(0.0, set(), 20)
+    assert heap.ended == 3
