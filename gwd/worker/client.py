@@ -120,8 +120,9 @@ class ClientConnection(AnsweringConnection):
         return isinstance(self.pending, Exchange) and self.pending.streams_events()
 
     def pause_writing(self) -> None:
+        assert self._transport is not None
         self._write_paused = True
-        self._worker.budget.suspect(self, WRITE_HIGH)
+        self._worker.budget.suspect(self, self._transport.get_write_buffer_size())
         self._hold_answer()
         if self._state == IDLE:
             self._pause()  # it was told late: what it sends next waits for what it has not taken

@@ -8,6 +8,7 @@ Nothing is comparable across runs. A round with an error is reported as failed, 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from loadtests.compare import history, machine
-from loadtests.compare.peers import PEERS, Peer, start
+from loadtests.compare.peers import PEERS, Peer, another_gwd, start
 from loadtests.compare.report import keep
 from loadtests.compare.rounds import Round, failure
 from loadtests.compare.running import Running
@@ -81,10 +82,26 @@ def _chosen(text: str, there: Sequence[str], what: str) -> list[str]:
     return wanted
 
 
+def _named_python(parser: argparse.ArgumentParser, text: str) -> tuple[str, str]:
+    name, _, python = text.partition("=")
+    # Not resolved: an environment's interpreter is a link, and knows by its own name what it has.
+    python = os.path.abspath(python)
+    if not name or not os.access(python, os.X_OK):
+        parser.error(f"--also {text}: that is no NAME=PYTHON")
+    return name, python
+
+
 def main() -> None:
     all_peers, all_works = [p.name for p in PEERS], [w.name for w in WORKS]
     parser = argparse.ArgumentParser(prog="python -m loadtests.compare", description=__doc__)
     parser.add_argument("--peers", default=",".join(all_peers))
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME=PYTHON",
+        help="gwd as this interpreter has it installed, such as compiled=.venv-compiled/bin/python",
+    )
     parser.add_argument("--works", default=",".join(all_works))
     parser.add_argument("--seconds", type=int, default=3, help="of a round")
     parser.add_argument("--rounds", type=int, default=2)
@@ -92,7 +109,9 @@ def main() -> None:
     options = parser.parse_args()
     names = _chosen(options.peers, all_peers, "peer")
     works = [w for w in WORKS if w.name in _chosen(options.works, all_works, "work")]
+    others = [another_gwd(*_named_python(parser, text)) for text in options.also]
     peers = [p for p in PEERS if p.name in names and p.find()]
+    peers[1:1] = others
     if missing := set(names) - {p.name for p in peers}:
         print(f"not installed, left out: {', '.join(sorted(missing))}", file=sys.stderr)
     found = machine.meta("loadtests.compare", versions(peers))

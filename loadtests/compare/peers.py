@@ -14,7 +14,7 @@ from loadtests.compare.running import Running, free_port, program
 from loadtests.compare.tokens import Keys
 from loadtests.compare.work import Work
 
-__all__ = ["PEERS", "Peer", "Running", "free_port", "program", "start"]
+__all__ = ["PEERS", "Peer", "Running", "another_gwd", "free_port", "program", "start"]
 
 _AIOHTTP = "from importlib.metadata import version as v; print('aiohttp', v('aiohttp'))"
 
@@ -36,7 +36,7 @@ PEERS = (
         "gwd",
         lambda: sys.executable,
         ("-m", "gwd", "--version"),
-        {PLAIN: gwd.plain, TOKENS: gwd.tokens, PARTS: gwd.parts, LIMITED: gwd.limited},
+        gwd.writers(),
     ),
     Peer(
         "nginx",
@@ -64,6 +64,11 @@ PEERS = (
         {PLAIN: python.plain, PARTS: python.plain},
     ),
 )
+
+
+def another_gwd(name: str, python: str) -> Peer:
+    """gwd as another interpreter has it installed: the compiled form, or another Python."""
+    return Peer(name, lambda: program(python), ("-m", "gwd", "--version"), gwd.writers(python))
 
 
 def start(

@@ -29,12 +29,12 @@ def test_a_short_run_has_figures_of_both(tmp_path: Path) -> None:
     report = tmp_path / "report"
     done = compare(
         *("--peers", "gwd,nginx", "--works", "repeat", "--seconds", "1", "--rounds", "2"),
-        *("--report", str(report)),
+        *("--report", str(report), "--also", f"again={sys.executable}"),
     )
     assert done.returncode == 0, done.stderr
     kept = json.loads((report / "rounds.json").read_text())
     rounds = kept["rounds"]
-    assert [r["peer"] for r in rounds] == ["gwd", "nginx", "gwd", "nginx"]
+    assert [r["peer"] for r in rounds] == ["gwd", "again", "nginx"] * 2
     assert {r["load"]["errors"] for r in rounds} == {""}
     assert all(r["load"]["requests"] > 0 and r["cpu_us"] > 0 for r in rounds)
     assert "| repeat | nginx |" in done.stdout
@@ -47,3 +47,9 @@ def test_unknown_names_are_refused() -> None:
     done = compare("--works", "repeat,no-such-work")
     assert done.returncode != 0
     assert "no work named no-such-work" in done.stderr
+
+
+def test_another_gwd_has_to_be_a_program() -> None:
+    done = compare("--also", "compiled=/nowhere/python")
+    assert done.returncode == 2
+    assert "no NAME=PYTHON" in done.stderr

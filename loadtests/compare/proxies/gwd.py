@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from functools import partial
 
-from loadtests.compare.place import Place, Setup
+from loadtests.compare.place import LIMITED, PARTS, PLAIN, TOKENS, Place, Setup, Writer
 from loadtests.compare.tokens import AUDIENCE, ISSUER
 
 UNMET = 'rate = "1000000/s"\nburst = 1000000\n'
@@ -37,11 +39,17 @@ path = "/cart/{user}"
 """
 
 
-def plain(place: Place) -> Setup:
-    return _setup(place, UNMET, _ROUTE)
+def writers(python: str = sys.executable) -> dict[str, Writer]:
+    """By kind of work: gwd as the interpreter `python` runs it."""
+    return {
+        PLAIN: partial(_write, python, UNMET, _ROUTE),
+        TOKENS: partial(_tokens, python),
+        PARTS: partial(_write, python, UNMET, _PARTS),
+        LIMITED: partial(_write, python, ONE, _ROUTE),
+    }
 
 
-def tokens(place: Place) -> Setup:
+def _tokens(python: str, place: Place) -> Setup:
     auth = f"""
 [auth.main]
 type = "jwt"
@@ -50,32 +58,23 @@ audience = "{AUDIENCE}"
 algorithms = ["RS256"]
 jwks_file = {json.dumps(str(place.room / "jwks.json"))}
 """
-    setup = _setup(place, UNMET, auth + _ROUTE + 'auth = "main"\n')
+    setup = _write(python, UNMET, auth + _ROUTE + 'auth = "main"\n', place)
     setup.files["jwks.json"] = place.keys.jwks
     return setup
 
 
-def parts(place: Place) -> Setup:
-    return _setup(place, UNMET, _PARTS)
-
-
-def limited(place: Place) -> Setup:
-    return _setup(place, ONE, _ROUTE)
-
-
-def _setup(place: Place, limit: str, routes: str) -> Setup:
+def _write(python: str, limit: str, routes: str, place: Place) -> Setup:
     room = place.room
     text = f"""
 [server]
 bind = ["127.0.0.1:{place.port}"]
 workers = 1
 access_log = "{room}/access.log"
-[admin]
-bind = "unix:{room}/admin.sock"
 [limits.per_ip]
 {limit}
 [upstreams.service]
 endpoints = ["127.0.0.1:{place.upstream}"]
 {routes}"""
-    command = [sys.executable, "-m", "gwd", "run", "--config", f"{room}/gwd.toml"]
-    return Setup({"gwd.toml": text}, command)
+    command = [python, "-m", "gwd", "run", "--config", f"{room}/gwd.toml"]
+    # Several may run: each has its own place for what its commands look for.
+    return Setup({"gwd.toml": text}, command, {**os.environ, "RUNTIME_DIRECTORY": str(room)})
