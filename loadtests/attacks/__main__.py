@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help="words of the names of attacks")
     parser.add_argument("--seconds", type=float, default=5, help="of each attack, at least")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep report.md and .json there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
     options = parser.parse_args()
     chosen = [a for a in ATTACKS if not options.names or any(n in a.name for n in options.names)]
     if not chosen:
@@ -44,8 +44,8 @@ def main() -> None:
             for number, attack in enumerate(chosen):
                 outcome = measure(attack, room / f"attack-{number}", service.port, options.seconds)
                 add(show, attack, outcome)
-                if options.keep:  # what there is so far, should a later one fail
-                    keep([show], options.keep, load, "Slow and hostile peers")
+                if options.report:  # what there is so far, should a later one fail
+                    keep([show], options.report, load, "Slow and hostile peers")
         finally:
             service.stop()
     print("\n" + show.markdown())

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2, help="of each measurement of costs")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="only that, of gwd")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep report.md and .json there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(machine(), flush=True)
@@ -54,8 +54,8 @@ def main() -> None:
         room.chmod(0o755)  # nginx's workers are another user's
         for show in _shows(room, options, stack):
             shows.append(show)
-            if options.keep:
-                keep(shows, options.keep, load, "TLS")
+            if options.report:
+                keep(shows, options.report, load, "TLS")
     print("\n" + "\n\n".join(show.markdown() for show in shows))
 
 

@@ -29,7 +29,6 @@ from loadtests.tunnels.reloads import Outcome, Reloading, hold
 from loadtests.tunnels.ways import DIRECT, GWD, Way, start_service, there
 
 RELOADED = "gwd, reloading every 200 ms"
-REPORTS = Path(__file__).parents[1] / "reports"
 Found = dict[str, list[float]]
 
 
@@ -83,7 +82,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--held", type=int, default=20, help="tunnels, and as many streams")
     parser.add_argument("--seconds", type=float, default=10, help="for which they are held")
-    parser.add_argument("--keep", metavar="NAME", help="keep a report in loadtests/reports/NAME")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
     peers = there()
     versions = {name: machine.version((program(name) or name, "-v")) for name in peers}
@@ -105,8 +104,8 @@ def main() -> None:
         words(outcome),
     ]
     print("\n\n".join(sections))
-    if options.keep:
-        directory = REPORTS / options.keep
+    if options.report:
+        directory: Path = options.report
         directory.mkdir(parents=True, exist_ok=True)
         about = (
             f"One client, one connection, {options.rate:g} messages or events per second, "
