@@ -130,6 +130,8 @@ class LastHead:
 
         `recalled`: it has a shape, so its lines decide nothing about each other.
         """
+        if not request.keep_alive:
+            return  # it was the connection's last
         line_end = head.find(_LINE_END)
         plain = head.startswith(b"/", head.find(b" ") + 1)
         if not plain or len(head) - line_end > MOST_TAIL or type(request) is UpgradeHead:

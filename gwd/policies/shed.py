@@ -38,7 +38,7 @@ LEAST = 3
 class Visitor:
     """A client address, judged once: how it is limited, and whether it is let in at all."""
 
-    __slots__ = ("banned_until", "exempt", "ip", "key", "refusal", "seen", "trusted")
+    __slots__ = ("banned_until", "exempt", "ip", "key", "place", "refusal", "seen", "trusted")
 
     def __init__(
         self, ip: str, key: bytes, *, exempt: bool, trusted: bool, refusal: Refusal | None
@@ -49,6 +49,8 @@ class Visitor:
         self.trusted = trusted
         """A proxy that is believed about its clients."""
         self.refusal = refusal
+        self.place = -1
+        """Where its connections are counted, once somebody has looked."""
         self.seen = 0
         """The change of the bans that `banned_until` was true at."""
         self.banned_until = 0

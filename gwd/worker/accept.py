@@ -44,6 +44,16 @@ REST = 0.1
 _HalfOpen = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]", ClientConnection]
 
 
+class Accepted(socket.socket):
+    """A socket whose kind is told by plain numbers: event loops ask for it, and members of enums
+    cost as much again as the socket. (The plain C type will not do: uvloop, which closes the
+    descriptor itself, would close it once more, and by then it may be another's.)"""
+
+    __slots__ = ()
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+
+
 class Acceptor:
     """Accepts from one listener on behalf of `worker`, from `start` on; others may do so too.
 
@@ -137,8 +147,6 @@ class Acceptor:
                 self.pause(worker.clock.now + rest)
                 return taken
             try:
-                # As socket.accept does it, but for the wrapper around what comes, which costs as
-                # much again and is of no use to an event loop.
                 fd, address = self._listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return taken
@@ -149,10 +157,10 @@ class Acceptor:
                 if not census.ran_out_of_descriptors():
                     self.pause(worker.clock.now + REST)
                 return taken
-            self._open(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), address[0])
+            self._open(Accepted(self._family, socket.SOCK_STREAM, 0, fd), address[0])
         return most
 
-    def _open(self, sock: socket.SocketType, peer_ip: str) -> None:
+    def _open(self, sock: socket.socket, peer_ip: str) -> None:
         worker = self._worker
         peer = worker.tables.visitor(peer_ip)
         if worker.turns_away(peer):
@@ -166,7 +174,7 @@ class Acceptor:
         if worker.kernel_filters():
             # It inherits the listener's filter, and would keep that version of it in the kernel's
             # memory for as long as it lives.
-            detach(cast(socket.socket, sock))
+            detach(sock)
         if self._bare:
             self.connect(sock, ClientConnection(worker, peer, self.journey, remote=peer))
         elif self.bind.proxy_protocol and not peer.trusted:
@@ -177,10 +185,10 @@ class Acceptor:
         else:
             Opening(self, worker, sock).begin(peer)
 
-    def connect(self, sock: socket.SocketType, connection: ClientConnection) -> None:
+    def connect(self, sock: socket.socket, connection: ClientConnection) -> None:
         """Tell the event loop of `sock`, on which requests come next."""
         coroutine = self._loop.connect_accepted_socket(
-            cast("Callable[[], asyncio.Protocol]", lambda: connection), cast(socket.socket, sock)
+            cast("Callable[[], asyncio.Protocol]", lambda: connection), sock
         )
         try:
             future = coroutine.send(None)

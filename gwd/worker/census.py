@@ -109,7 +109,7 @@ class Census:
         """Count one more connection of `visitor`; where, -1 if nobody's are counted."""
         if not self._most_per_ip:
             return -1
-        place = self._open.place(visitor.key)
+        place = self._place(visitor)
         self._open.opened(place)
         return place
 
@@ -126,7 +126,12 @@ class Census:
         most = self._most_per_ip
         if not most or peer.exempt or peer.trusted:
             return True
-        return self._open.total(self._open.place(peer.key)) < most
+        return self._open.total(self._place(peer)) < most
+
+    def _place(self, visitor: Visitor) -> int:
+        if visitor.place < 0:
+            visitor.place = self._open.place(visitor.key)
+        return visitor.place
 
     def may_accept(self) -> bool:
         """Whether one more connection fits into `max_connections`, and into our descriptors. If

@@ -145,7 +145,7 @@ class Opening:
         "worker",
     )
 
-    def __init__(self, acceptor: Acceptor, worker: Worker, sock: socket.SocketType) -> None:
+    def __init__(self, acceptor: Acceptor, worker: Worker, sock: socket.socket) -> None:
         self._acceptor = acceptor
         # As they are now: what it has begun it goes through, whatever a reload says.
         self._bind, self._journey = acceptor.bind, acceptor.journey
@@ -273,7 +273,7 @@ class Opening:
         connection = SecureConnection(self)
         self._coroutine = worker.loop.connect_accepted_socket(
             cast("Callable[[], asyncio.Protocol]", lambda: connection),
-            cast(socket.socket, self._sock),
+            self._sock,
             ssl=worker.tls.of(self._bind),
             ssl_handshake_timeout=left,
             ssl_shutdown_timeout=NO_LIMIT,
