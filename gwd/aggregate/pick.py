@@ -10,8 +10,9 @@ for such numbers is one linear scan that errs on the safe side: 16 digits or mor
 anything that looks like an exponent, a minus zero, in strings too. What passes has at most 15
 significant digits, which survive the way through a double (DBL_DIG); 1.50 may become 1.5.
 
-Bounds: orjson refuses to read deeper than 1,024 and to write deeper than about 250 levels, the
-standard library stops at the recursion limit; all of them make the document unusable, none more.
+Bounds: orjson refuses to read deeper than 1,024 and to write deeper than about 250 levels. How deep
+the standard library reads depends on the version of Python, so it is not asked about what is deeper
+than 1,000. All of them make the document unusable, none more.
 A repeated key counts with its last value (RFC 8259 §4 leaves it open).
 """
 
@@ -30,6 +31,9 @@ PickTree = dict[str, "PickTree | None"]
 _MAX_LISTS = 32
 """Lists directly within lists; deeper ones are left out."""
 
+_MAX_DEPTH = 1000
+"""Lists and objects within each other that the standard library is given to read."""
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.DOTALL)
 _DELICATE = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE][-+0-9]|-0(?![.0-9])")
 _LEFT_OUT = object()
 
@@ -95,6 +99,8 @@ def _trimmed(body: bytes) -> bytes:
 
 def _exact(body: bytes) -> Any:
     """`body` parsed with numbers as fragments of its own text. Raises Unusable."""
+    if _is_too_deep(body):
+        raise Unusable("bad_json")
     try:
         return json.loads(
             body.decode(),
@@ -104,6 +110,20 @@ def _exact(body: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         raise Unusable("bad_json") from None
+
+
+def _is_too_deep(body: bytes) -> bool:
+    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
+        return False
+    depth = 0
+    for token in _TOKENS.finditer(body):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                return True
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+    return False
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -83,6 +83,11 @@ def test_what_is_not_json_is_unusable(body: bytes) -> None:
         pick(b'{"a":' + body + b"}", compile_pick(["a"]))
 
 
+def test_many_lists_are_not_deep_ones() -> None:
+    wide = "[" + "[[1e5]]," * 2_000 + '"[[{{\\"[["]'
+    assert check(wide.encode()) == wide.encode()
+
+
 @pytest.mark.parametrize("number", ["1", "1e5"])
 def test_a_depth_bomb_is_unusable(number: str) -> None:
     bombs = ["[" * 100_000 + number, "[" * 5_000 + number + "]" * 5_000, '{"a":' * 100_000 + number]
