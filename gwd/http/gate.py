@@ -63,6 +63,10 @@ class RequestReader:
         """Bytes of an unfinished head."""
         return len(self._held)
 
+    def forget(self) -> None:
+        """Keep nothing of the last head."""
+        self._last.forget()
+
     def feed(self, data: bytes) -> RequestHead | None:
         """The head that is complete with `data`, or None if there is more to come.
 

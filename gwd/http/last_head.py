@@ -2,23 +2,23 @@
 
 Strategy. A client sends the same fields again and again, under ever new request lines. If what
 follows the request line is byte for byte what followed the last one, the fields mean what they
-meant. Many clients change one field each time (a trace, a session, a tag of what they hold): once
-two heads in a row differed in one loose line (`recall`), only the bytes before and behind its value
-are compared, and the value is judged as a new line is.
+meant. Many clients change a few fields each time (a trace, a session, a tag of what they hold):
+once two heads in a row differed in nothing but loose lines (`recall`), only the bytes between their
+values are compared, and the values are judged as new lines are.
 
 One request of a connection is in flight, so the head handed out is the same object each time, with
 what differs put in anew: it is good until the next one is looked for.
 
 Invariants, which make this a strict subset of the full look (SEC-28; tests/http/test_tiers.py):
 request lines are plain ones of the same version, which name no authority; the lines that change
-are such that `recall` would take them there, of the kind they were; all dies with the policy. At
-most `MOST_TAIL` bytes are kept, which are the client's own.
+are such that `recall` would take them there, of the kind they were; all dies with the policy. Of
+heads whose fields are longer than `MOST_TAIL` nothing is kept.
 """
 
 from __future__ import annotations
 
 from gwd.http.fields import Field, GatePolicy, is_value
-from gwd.http.head import RequestHead, UpgradeHead
+from gwd.http.head import NO_HEAD, RequestHead, UpgradeHead
 from gwd.http.recall import METHODS, forwarded_line, loose_field, put
 from gwd.http.target import match_plain
 
@@ -50,7 +50,7 @@ class LastHead:
         self.end = 0
         self._tail = b""
         """The last head from the end of its request line on; b"" if it is not remembered."""
-        self._head: RequestHead
+        self._head = NO_HEAD
         self._policy = policy
         self._changes: tuple[tuple[bytes, Field, int], ...] = ()
         """Of each line that changes: the bytes before its value, since the value before; what
@@ -98,9 +98,9 @@ class LastHead:
                     put(field.kind, value, head)
                 if place:
                     pieces[place] = value
-            if not data.startswith(self._after, stop):
-                return None
             end = stop + len(self._after)
+            if end - line_end > MOST_TAIL or not data.startswith(self._after, stop):
+                return None
             head.lines = b"".join(pieces)
             self._tries = TRIES
         match = match_plain(data, 0, line_end)
@@ -120,8 +120,12 @@ class LastHead:
         return head
 
     def forget(self) -> None:
-        self._tail = b""
+        self._tail = self._after = b""
+        self._head = NO_HEAD
         self._changes = ()
+        self._changing = ()
+        self._pieces = []
+        self._tries = TRIES
 
     def remember(
         self, head: bytes, request: RequestHead, policy: GatePolicy, *, recalled: bool

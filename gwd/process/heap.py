@@ -13,31 +13,33 @@ import ctypes
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """None in C libraries that have no need of it, such as musl."""
 
-STORM = 512
-"""So many ends of handshakes, of TLS connections and of those who held too much are worth it."""
+STORM = 16 * 1024 * 1024
+"""Bytes that are worth it."""
+HANDSHAKE = 32768
+"""Bytes that a TLS handshake, and a TLS connection at its end, leave behind, at least."""
 EVERY = 5.0
 """Seconds between two times, at least."""
 
 
 class Heap:
-    """When to ask. `ended` counts, and is counted up by those who leave holes. What a storm still
-    had to end when it was asked is worth asking once more, however few they were."""
+    """When to ask. `freed` is counted up, in bytes, by those who leave holes. What a storm still
+    had to end when it was asked is worth asking once more, however little it was."""
 
-    __slots__ = ("_asked_at", "_seen", "_storm", "ended")
+    __slots__ = ("_asked_at", "_seen", "_storm", "freed")
 
     def __init__(self) -> None:
-        self.ended = 0
+        self.freed = 0
         self._seen = 0
         self._storm = False
         self._asked_at = float("-inf")
 
     def tick(self, now: float) -> None:
         """At monotonic second `now`: give back, if a storm has passed."""
-        ended = self.ended - self._seen
-        if ended < (1 if self._storm else STORM) or now - self._asked_at < EVERY:
+        freed = self.freed - self._seen
+        if freed < (1 if self._storm else STORM) or now - self._asked_at < EVERY:
             return
-        self._storm = ended >= STORM
-        self._seen = self.ended
+        self._storm = freed >= STORM
+        self._seen = self.freed
         self._asked_at = now
         give_back()
 

@@ -6,7 +6,7 @@ Where it stands is one value:
 
     WAITING ──assigned──> SENDING ──request whole──> AWAITING ──final head──> ANSWERING ──> DONE
        ^                     │                           │
-       └──── moved or retried, by the rules of `_lost_before_answer` and `_retry` ────┘
+       └──── moved or retried, by the rules of `lost`, `_move` and `_retry` ───────────┘
 
 and nothing is sent anew after the first byte of an answer went to the sink. The rules (the
 configuration reference, "retries"):

@@ -196,7 +196,7 @@ class Acceptor:
             self._worker.census.discount(connection)
             sock.close()
             return
-        self._worker.census.opening += 1
+        self._worker.census.on_their_way(1)
         self._worker.census.count(connection)
         self._half_open.append((coroutine, future, connection))
         if len(self._half_open) == 1:

@@ -111,9 +111,7 @@ class AccessLog:
             ready = self._poll.poll(0)
             if not ready or not ready[0][1] & select.POLLOUT:
                 if ready and ready[0][1] & (select.POLLERR | select.POLLNVAL):
-                    self.dropped += sum(piece.count(b"\n") for piece in waiting)
-                    waiting.clear()
-                    self._size = 0
+                    self._drop()
                 return
             piece = waiting.popleft()
             self._size -= len(piece)
@@ -126,7 +124,14 @@ class AccessLog:
                 waiting.appendleft(piece[written:])
                 self._size += len(piece) - written
 
+    def _drop(self) -> None:
+        """Nobody will read what waits."""
+        self.dropped += sum(piece.count(b"\n") for piece in self._waiting)
+        self._waiting.clear()
+        self._size = 0
+
     def close(self) -> None:
         self.flush()
+        self._drop()
         if self._path is not None:
             os.close(self._fd)

@@ -118,6 +118,7 @@ class Account:
     def write_to(self, log: AccessLog) -> None:
         """Have what ends from now on logged there."""
         self.close()
+        log.dropped += self.dropped()
         self._log = log
 
     def reopen(self) -> None:

@@ -85,6 +85,11 @@ class AnsweringConnection(TimedConnection):
         self.log_end = ""
         """What the last line of the access log was of, and how it ended (`gwd.worker.account`)."""
 
+    @property
+    def address(self) -> bytes:
+        """Whom it counts for, where many from one address are too many."""
+        return self.peer.key
+
     # the request's body, as its exchange wants it
 
     def body_wanted(self) -> None:

@@ -21,7 +21,6 @@ from itertools import islice
 from typing import Protocol
 
 from gwd.clock import TICK
-from gwd.process.heap import Heap
 from gwd.upstream.connection import WRITE_HIGH
 
 PER_SUSPECT = 20e-6
@@ -47,13 +46,12 @@ class Holder(Protocol):
 
 
 class Budget:
-    """The suspects of one worker. `call_soon` is the event loop's; `heap` is told of each end."""
+    """The suspects of one worker. `call_soon` is the event loop's."""
 
-    __slots__ = ("_call_soon", "_heap", "_most", "_next_look", "_round", "_unseen", "suspects")
+    __slots__ = ("_call_soon", "_most", "_next_look", "_round", "_unseen", "suspects")
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object], heap: Heap) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self.suspects: set[Holder] = set()
-        self._heap = heap
         self._call_soon = call_soon
         self._most = 1 << 62
         """The budget, in bytes."""
@@ -68,7 +66,7 @@ class Budget:
         before = self._unseen
         self._unseen = now = before + size
         if before <= self._most // UNSEEN < now:
-            self._call_soon(self._look)
+            self._call_soon(self._look_at_once)
 
     def tick(self, now: float, connections: AbstractSet[Holder], most: int) -> None:
         """Look, if it is time to, and hold `most` bytes."""
@@ -77,6 +75,10 @@ class Budget:
             self._look_through(connections)
         if self.suspects and now >= self._next_look:
             self._next_look = now + max(TICK / 2, len(self.suspects) * PER_SUSPECT)
+            self._look()
+
+    def _look_at_once(self) -> None:
+        if self._unseen > self._most // UNSEEN:  # else the tick came first
             self._look()
 
     def _look(self) -> None:
@@ -88,8 +90,8 @@ class Budget:
         if over <= 0:
             return
         for size, connection in sorted(sizes, key=lambda pair: pair[0], reverse=True):
+            self.suspects.discard(connection)  # what it holds is gone with the next turn
             connection.kill("buffer_budget")
-            self._heap.ended += 1
             over -= size
             if over <= 0:
                 return

@@ -83,21 +83,30 @@ class Census:
 
     # who comes and goes
 
+    def on_their_way(self, change: int) -> None:
+        """So many more are opening, or fewer."""
+        self.opening += change
+        self._tell()
+
     def opened(self, connection: ClientConnection) -> None:
         self.opening -= 1
         self.connections.add(connection)
         self.count(connection)
-        self._processes.set_connections(self._column, len(self.connections))
+        self._tell()
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
         self.discount(connection)
-        self._processes.set_connections(self._column, len(self.connections))
+        self._tell()
 
     def never_opened(self, connection: ClientConnection | Opening) -> None:
         """It was opening, and is gone."""
-        self.opening -= 1
+        self.on_their_way(-1)
         self.discount(connection)
+
+    def _tell(self) -> None:
+        """Tell the other workers: `max_connections` is over all of them."""
+        self._processes.set_connections(self._column, len(self.connections) + self.opening)
 
     def count(self, connection: ClientConnection) -> None:
         """Count it among its address's, once. Plain ones as soon as they are accepted: the next one
@@ -142,20 +151,23 @@ class Census:
             return self._takes_a_place()
         if mine < self._most // self.workers:
             return True
-        if self._processes.connections() + self.opening < self._most:
+        if self._processes.connections() < self._most:
             return True
         return self._takes_a_place()
 
     def ran_out_of_descriptors(self) -> bool:
         """The system has none for the next one. Whether others make room for it."""
         self._complain(OUT_OF_DESCRIPTORS)
-        return make_room(self.connections, self._clock.now) > 0
+        return self._make_room() > 0
 
     def _takes_a_place(self) -> bool:
         """Whether one more may take the place of one that leaves."""
         if not self._vacant:
-            self._vacant = make_room(self.connections, self._clock.now)
+            self._vacant = self._make_room()
             if not self._vacant:
                 return False
         self._vacant -= 1
         return True
+
+    def _make_room(self) -> int:
+        return make_room([*self.openings, *self.connections], self._clock.now)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
+FORGET = 5.0
+"""Seconds between two requests after which nothing is kept of the last one's head."""
 SHORT = 16384
 """Bytes of an answer that may be left to the kernel to deliver, and to give up."""
 
@@ -155,10 +157,16 @@ class ClientConnection(AnsweringConnection):
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
+        elif state == IDLE and self.status and not self._idle_too_long():
+            self._reader.forget()
+            self._arm(self._worker.settings.idle_timeout - FORGET)
         elif state in (IDLE, LINGER):
             self._leave()
         else:
             self._abort()
+
+    def _idle_too_long(self) -> bool:
+        return self._worker.clock.now - self.idle_since >= self._worker.settings.idle_timeout
 
     # requests, in their order
 
@@ -250,7 +258,9 @@ class ClientConnection(AnsweringConnection):
             self._watch()
             self._pause()
             return
-        self.deadline = deadline = clock.now + worker.settings.idle_timeout + TICK
+        idle = worker.settings.idle_timeout
+        within = idle if idle < FORGET else FORGET  # noqa: FURB136 min() costs more
+        self.deadline = deadline = clock.now + within + TICK
         if deadline < self.due:
             clock.put(self)
         if not self._serving:
@@ -316,6 +326,7 @@ class ClientConnection(AnsweringConnection):
             self._give_up(refusal)
             return
         self.bytes_in += len(payload)
+        self._worker.budget.suspect(self, len(payload))
         if body.done:
             self._body = None
             self._watch()
@@ -379,6 +390,7 @@ class ClientConnection(AnsweringConnection):
 
     def kill(self, reason: str) -> None:
         """End it now, whatever it is doing."""
+        self._worker.heap.freed += self.buffered()
         if self.tunnel is not None:
             self.tunnel.cut(reason)
             return

@@ -69,6 +69,7 @@ class PartSink:
             self._end("too_large")
             return
         self._pieces.append(data)
+        self._fanout.grew(len(data))
         if last:
             self._end("")
 
@@ -106,7 +107,7 @@ class PartSink:
 class FanOut:
     """All parts of one request. `client.pending` while it is under way."""
 
-    __slots__ = ("_client", "_clock", "_missing", "_plan", "_sinks", "_starting")
+    __slots__ = ("_budget", "_client", "_clock", "_missing", "_plan", "_sinks", "_starting")
 
     # What the account asks of an exchange; here there are several, and none is told of.
     served_by = ""
@@ -133,7 +134,8 @@ class FanOut:
         self._sinks: list[PartSink] = []
         self._missing = len(plan.parts)
         self._starting = True
-        worker.budget.suspect(client, 0)
+        self._budget = worker.budget
+        self._budget.suspect(client, 0)
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
@@ -167,6 +169,10 @@ class FanOut:
         self._starting = False
         if not self._missing:
             self._answer()
+
+    def grew(self, size: int) -> None:
+        """A part's answer has so many bytes more."""
+        self._budget.suspect(self._client, size)
 
     def part_ended(self, sink: PartSink) -> None:
         self._clock.disarm(sink)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gwd.clock import NEVER, TICK
 from gwd.http.proxy_protocol import MOST_V2, NotProxy, read_proxy_header
 from gwd.linger import set_linger
+from gwd.process.heap import HANDSHAKE
 from gwd.worker.client import ClientConnection
 from gwd.worker.secure import NO_LIMIT, SecureConnection
 
@@ -91,7 +92,7 @@ class Handshakes:
             del self._by_key[key]
         if opening.handshaking:
             self.running -= 1
-            self._worker.heap.ended += 1
+            self._worker.heap.freed += HANDSHAKE
         else:
             self._waiting.pop(opening, None)
         self._look()
@@ -169,7 +170,7 @@ class Opening:
         self.peer = self.visitor = peer
         self._sock.setblocking(False)
         worker.census.openings.add(self)
-        worker.census.opening += 1
+        worker.census.on_their_way(1)
         settings = worker.settings
         within = min(settings.handshake_timeout, settings.head_timeout)
         worker.clock.arm(self, self.accepted_at + within)
@@ -288,7 +289,7 @@ class Opening:
         self.hand_over(connection)
         worker.clock.disarm(self)
         worker.census.openings.discard(self)
-        worker.census.opening -= 1
+        worker.census.on_their_way(-1)
         self._acceptor.connect(self._sock, connection)
 
     def _advance(self, waited_for: asyncio.Future[Any] | None) -> None:
@@ -315,6 +316,28 @@ class Opening:
         self._leave()
 
     def expired(self) -> None:
+        self._fail()
+
+    # what `gwd.worker.room` asks
+
+    spare = False
+    """It has had no request answered."""
+
+    @property
+    def address(self) -> bytes:
+        return self.visitor.key
+
+    @property
+    def idle_since(self) -> float:
+        return self.accepted_at
+
+    def dawdles(self, now: float, patience: float) -> bool:
+        """Whether it has said nothing for `patience` seconds, or spoken of itself for thrice that:
+        a handshake over a long way takes several turns."""
+        silent = self._watching and not self._held
+        return now - self.accepted_at > (patience if silent else 3 * patience)
+
+    def make_room(self) -> None:
         self._fail()
 
     def end_silent(self) -> None:

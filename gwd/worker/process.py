@@ -107,7 +107,7 @@ class Worker:
         self.draining = False
         self.census = Census(child, self.clock, self._complain)
         self.heap = Heap()
-        self.budget = Budget(self.loop.call_soon, self.heap)
+        self.budget = Budget(self.loop.call_soon)
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._processes = ProcessTable(child.segment)
@@ -206,6 +206,7 @@ class Worker:
             for upstream in self.upstreams.values():
                 upstream.publish()
             self.account.close()
+            self._tell_dropped()
             self.loop.close()
         return 0
 
@@ -225,6 +226,10 @@ class Worker:
             self._bans_at = now
             self._end_banned()
         self.account.flush()
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        """Count the lines of the access log that were lost."""
         self._words[self._dropped_cell] += self.account.dropped()
 
     def _end_banned(self) -> None:

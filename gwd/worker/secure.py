@@ -22,6 +22,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gwd.policies.certificate import certificate_lines
+from gwd.process.heap import HANDSHAKE
 from gwd.tls.contexts import SERVER_NAME
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW
 from gwd.worker.client import ClientConnection
@@ -124,7 +125,7 @@ class SecureConnection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._worker.heap.ended += 1
+        self._worker.heap.freed += HANDSHAKE
 
     def eof_received(self) -> bool:
         """The client's close_notify: nothing that is written from now on goes out."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def _named_python(parser: argparse.ArgumentParser, text: str) -> tuple[str, str]
     name, _, python = text.partition("=")
     # Not resolved: an environment's interpreter is a link, and knows by its own name what it has.
     python = os.path.abspath(python)
-    if not name or not os.access(python, os.X_OK):
+    if not name or name in {p.name for p in PEERS} or not shutil.which(python):
         parser.error(f"--also {text}: that is no NAME=PYTHON")
     return name, python
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwd.aggregate.pick import Unusable, check, compile_pick, pick
+from gwd.aggregate.pick import Unusable, _is_too_deep, check, compile_pick, pick
 
 
 def picked(body: str, *paths: str) -> Any:
@@ -84,8 +84,21 @@ def test_what_is_not_json_is_unusable(body: bytes) -> None:
 
 
 def test_many_lists_are_not_deep_ones() -> None:
-    wide = "[" + "[[1e5]]," * 2_000 + '"[[{{\\"[["]'
+    wide = "[" + "[[1e999]]," * 2_000 + '"' + r"\"" + "[" * 2_000 + '"]'
     assert check(wide.encode()) == wide.encode()
+
+
+@pytest.mark.parametrize(("depth", "good"), [(900, True), (901, False)])
+def test_how_deep_a_document_with_delicate_numbers_may_be(depth: int, good: bool) -> None:
+    body = ("[" * depth + "1e5" + "]" * depth).encode()
+    assert _is_too_deep(body) is not good
+    assert _is_too_deep(b"[" + b'"[[]]",' * 500 + body[1:]) is not good
+
+
+def test_a_string_that_never_ends_is_looked_at_once() -> None:
+    body = b"[" * 1001 + b'1e5,"' + rb"\"" * 500_000
+    with pytest.raises(Unusable, match="bad_json"):
+        check(body)  # within the time of a test, and not in hours
 
 
 @pytest.mark.parametrize("number", ["1", "1e5"])

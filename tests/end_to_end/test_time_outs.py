@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 from rig.client import Client, request
 from rig.configs import config
@@ -11,6 +12,8 @@ from rig.gateway import Gateway, until
 from rig.kinds import Connect, StartGateway, StartUpstream
 from rig.programs import free_port
 from rig.upstream import Hang, Pause, response
+
+from gwd.worker.client import FORGET
 
 CHUNKED = request("/x", "Transfer-Encoding: chunked", method="POST")
 
@@ -49,6 +52,18 @@ def test_idle_timeout_closes_quietly(
     assert client.get("/x").status == 200
     assert client.end() == "closed"
     assert client.buffer == b""
+
+
+def test_idle_timeout_is_kept_past_what_is_forgotten_earlier(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    running = gateway(config(upstream().address, server=(f'idle_timeout = "{FORGET + 2:.0f}s"',)))
+    client = connect(running)
+    assert client.get("/x").status == 200
+    time.sleep(FORGET + 1)
+    assert client.get("/x").status == 200  # by then nothing is known of the first
+    assert client.end(FORGET + 1) == "open"
+    assert client.end() == "closed"
 
 
 def test_body_timeout_runs_between_two_reads(

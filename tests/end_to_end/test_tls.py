@@ -385,6 +385,40 @@ def test_one_address_has_so_many_handshakes_and_no_more(
     assert until(lambda: _serves_a_stranger(site))
 
 
+def test_those_who_never_finish_a_handshake_do_not_keep_all_places(
+    site: Site, upstream: StartUpstream
+) -> None:
+    site.start(
+        upstream().address,
+        server=("max_connections = 20", 'handshake_timeout = "60s"', 'head_timeout = "60s"'),
+    )
+    crowd = [site.plain(source=f"127.0.9.{number + 1}") for number in range(40)]
+    for client in crowd[:10]:
+        client.send(HELLO)
+    for number in range(4):
+        began = time.monotonic()
+        assert get(site.connect(source=f"127.0.8.{number + 1}")).status == 200
+        assert time.monotonic() - began < 10  # and not a minute
+    assert sum(client.end(0.1) == "open" for client in crowd) > 10  # no more than need be
+
+
+def test_handshakes_count_on_max_connections_over_all_workers(
+    site: Site, upstream: StartUpstream
+) -> None:
+    running = site.start(upstream().address, server=("max_connections = 40",), workers=2)
+    assert get(site.connect()).status == 200
+
+    def held() -> int:
+        return sum(len(os.listdir(f"/proc/{worker}/fd")) for worker in running.workers())
+
+    before = held()
+    for number in range(100):
+        site.plain(source=f"127.0.9.{number + 1}")
+    time.sleep(0.5)  # by when all that may be accepted are, and nobody has to make room
+    # One may have borrowed all that the other, which is sure of its half, had not taken yet.
+    assert 38 <= held() - before <= 62
+
+
 def test_sec_49_connections_that_have_not_said_a_word_count_on_their_addresss(
     site: Site, upstream: StartUpstream
 ) -> None:

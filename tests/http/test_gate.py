@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwd.http.gate import GatePolicy, RequestReader, ResponseReader
-from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.head import NO_HEAD, RequestHead, ResponseHead
 from gwd.http.problem import Refusal
 
 POLICY = GatePolicy(max_head=400, max_fields=8, max_target=60, removed=frozenset({b"x-user-id"}))
@@ -414,3 +414,27 @@ def test_sec_02_a_read_costs_less_than_50_ms(name: str) -> None:
             reader.feed(data)
         best = min(best, time.process_time() - begun)
     assert best < 0.05
+
+
+def test_nothing_is_kept_of_a_long_head_nor_after_forgetting() -> None:
+    reader = RequestReader(GatePolicy(max_head=65536))
+    last = reader._last
+
+    def kept() -> int:
+        lines = b"" if last._head is NO_HEAD else last._head.lines
+        return sum(map(len, (last._tail, last._after, lines, *last._pieces)))
+
+    def ask(cookie: bytes) -> None:
+        assert reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n" % cookie) is not None
+
+    for number in range(4):
+        ask(b"a=%d" % number)
+    assert last._changes
+    assert 0 < kept() < 500
+    ask(b"a" * 30_000)
+    assert kept() == 0
+    for number in range(4):
+        ask(b"a=%d" % number)
+    assert kept() > 0
+    reader.forget()
+    assert kept() == 0

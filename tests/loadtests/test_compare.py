@@ -49,7 +49,8 @@ def test_unknown_names_are_refused() -> None:
     assert "no work named no-such-work" in done.stderr
 
 
-def test_another_gwd_has_to_be_a_program() -> None:
-    done = compare("--also", "compiled=/nowhere/python")
+@pytest.mark.parametrize("also", ["compiled=/nowhere/python", "compiled", f"gwd={sys.executable}"])
+def test_another_gwd_has_a_name_of_its_own_and_is_a_program(also: str) -> None:
+    done = compare("--also", also)
     assert done.returncode == 2
     assert "no NAME=PYTHON" in done.stderr

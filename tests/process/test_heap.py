@@ -36,14 +36,14 @@ def test_it_is_asked_for_after_a_storm_and_not_again_at_once(
     asked: list[int] = []
     monkeypatch.setattr(heap, "_trim", asked.append)
     made = Heap()
-    made.ended = STORM - 1
+    made.freed = STORM - 1
     made.tick(100.0)
     assert asked == []
-    made.ended += 1
+    made.freed += 1
     made.tick(101.0)
     made.tick(102.0)
     assert asked == [0]
-    made.ended += STORM
+    made.freed += STORM
     made.tick(101.0 + EVERY / 2)
     assert asked == [0]
     made.tick(101.0 + EVERY)
@@ -54,12 +54,12 @@ def test_the_rest_of_a_storm_is_worth_asking_once_more(monkeypatch: pytest.Monke
     asked: list[int] = []
     monkeypatch.setattr(heap, "_trim", asked.append)
     made = Heap()
-    made.ended = STORM
+    made.freed = STORM
     made.tick(100.0)
-    made.ended += 1
+    made.freed += 1
     for second in range(10):
         made.tick(101.0 + EVERY + second)
     assert asked == [0, 0]
-    made.ended += 1
+    made.freed += 1
     made.tick(200.0)
     assert asked == [0, 0]

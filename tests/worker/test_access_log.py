@@ -90,3 +90,20 @@ def test_a_pipe_gets_whole_lines_and_a_slow_reader_stops_nobody(reads: bool) -> 
     lines = out.splitlines()
     assert set(lines) == {b"x" * 99}
     assert len(lines) + dropped == 100_000
+
+
+def test_what_nobody_read_is_counted_as_lost_when_the_log_ends() -> None:
+    reading, writing = os.pipe()
+    before = os.dup(1)
+    os.dup2(writing, 1)
+    try:
+        log = AccessLog("stdout")
+        log.lines += ["x" * 999 + "\n"] * 1000  # ten times what a pipe takes
+        log.close()
+    finally:
+        os.dup2(before, 1)
+        for fd in (before, writing):
+            os.close(fd)
+    with open(reading, "rb") as read:
+        assert read.read().count(b"\n") + log.dropped == 1000
+    assert log.dropped > 800

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwd.process.heap import Heap
 from gwd.upstream.connection import WRITE_HIGH
 from gwd.worker.budget import PER_SUSPECT, ROUND, UNSEEN, Budget
 
@@ -31,7 +30,7 @@ class Held:
 
 def make_budget(called: list[Callable[[], None]] | None = None) -> Budget:
     """`called`: what the event loop is asked to do."""
-    return Budget([].append if called is None else called.append, Heap())
+    return Budget([].append if called is None else called.append)
 
 
 @given(st.lists(st.integers(0, 1000), max_size=60), st.integers(0, 8000))
@@ -114,9 +113,15 @@ def test_what_comes_at_once_is_looked_at_in_the_same_turn() -> None:
     assert len(called) == 2
 
 
-def test_a_storm_of_ends_is_told_to_the_heap() -> None:
-    heap = Heap()
-    budget = Budget([].append, heap)
-    budget.suspects.update(Held(10) for _ in range(5))
-    budget.tick(0.0, set(), 20)
-    assert heap.ended == 3
+def test_who_is_ended_is_no_suspect_and_is_not_ended_again() -> None:
+    called: list[Callable[[], None]] = []
+    budget, most = make_budget(called), 1000 * UNSEEN
+    budget.tick(0.0, set(), most)
+    crowd = [Held(100) for _ in range(100)]
+    for held in crowd:
+        budget.suspect(held, held.size)
+    budget.tick(1.0, set(), most)  # before the early look has its turn
+    for look in called:
+        look()
+    assert sum(bool(held.ended) for held in crowd) == 20
+    assert {held.looks for held in crowd} == {1}

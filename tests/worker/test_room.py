@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from gwd.config.snapshot import Upstream
-from gwd.worker.client import ClientConnection
-from gwd.worker.room import OWN, make_room, open_descriptors, places
+from gwd.worker.room import OWN, Holder, make_room, open_descriptors, places
 
 
 class Place:
@@ -21,7 +19,7 @@ class Place:
     def __init__(
         self, *, idle_since: float = 0.0, spare: bool = False, owed: float = 0.0, key: bytes = b""
     ) -> None:
-        self.peer = SimpleNamespace(key=key or bytes([id(self) % 251, id(self) // 251 % 251]))
+        self.address = key or bytes([id(self) % 251, id(self) // 251 % 251])
         self.idle_since = idle_since
         self.spare = spare
         self.deadline = -owed
@@ -36,7 +34,7 @@ class Place:
 
 
 def _make_room(places: list[Place]) -> int:
-    return make_room(cast("list[ClientConnection]", places), 100.0)
+    return make_room(cast("list[Holder]", places), 100.0)
 
 
 def test_those_idle_longest_leave_and_a_part_of_all_at_most() -> None:
