@@ -129,7 +129,13 @@ def test_what_lacks_its_other_half_is_refused(wrong: Any, text: str, error: str)
         (
             'client_auth = "required"',
             'CA\nclient_fields = { colour = "X-C" }',
-            "client_fields.colour: ",
+            'client_fields.colour: this key is not allowed; use one of "subject", "issuer", '
+            '"serial", "san", "fingerprint"',
+        ),
+        (
+            'client_auth = "required"',
+            'CA\nclient_fields = { subjekt = "X-C" }',
+            'client_fields.subjekt: this key is not allowed; did you mean "subject"?',
         ),
         (
             'client_auth = "required"',
@@ -141,7 +147,11 @@ def test_what_lacks_its_other_half_is_refused(wrong: Any, text: str, error: str)
             'CA\nclient_fields = { subject = "X-Forwarded-For" }',
             "another meaning",
         ),
-        ("tls = true", 'min_version = "1.1"', 'server.tls.min_version: "1.1" is not allowed'),
+        (
+            "tls = true",
+            'min_version = "1.1"',
+            'server.tls.min_version: "1.1" is not allowed; use "1.2" or "1.3"',
+        ),
         ("tls = true", 'hsts = "includeSubDomains"', "has no max-age in seconds"),
         ("tls = true", 'hsts = "max-age=1; max-age=2"', "says one thing twice"),
         ("tls = true", 'hsts = "max-age=1\\r\\nX: y"', "server.tls.hsts"),
