@@ -86,6 +86,18 @@ def test_certificates_nobody_gets_are_warned_of(good: Any, files: tuple[str, str
     assert "no item of server.bind speaks TLS" in warning.message
 
 
+def test_a_redirect_to_where_nothing_listens_is_warned_of(
+    good: Any, files: tuple[str, str]
+) -> None:
+    bind = '{ address = "127.0.0.1:1", redirect_https = true }'
+    (warning,) = good(f"[server]\nbind = [{bind}]\n{ROUTE}").warnings
+    assert warning.key == "server.bind[0].redirect_https"
+    assert "sent to port 443, on which nothing of this gateway listens" in warning.message
+    plain = f'[server]\nbind = [{bind}, {{ address = "127.0.0.1:2", tls = false }}]\n'
+    found = good(f"{plain}[server.tls]\n{files[0]}{ROUTE}").warnings
+    assert [w.key for w in found] == ["server.bind[0].redirect_https", "server.tls"]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
