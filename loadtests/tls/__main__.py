@@ -10,15 +10,16 @@ across runs.
 from __future__ import annotations
 
 import argparse
-import os
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from loadtests.compare import machine
 from loadtests.compare.proxies import nginx
 from loadtests.compare.running import Running, free_port
-from loadtests.limits.report import Show, keep, machine
+from loadtests.limits.report import Show, keep
 from loadtests.tls import certificates, findings, measure, peers, resumption
 from loadtests.tls.soak import Soaked, soak
 
@@ -44,10 +45,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2, help="of each measurement of costs")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="only that, of gwd")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(machine(), flush=True)
+    meta = machine.meta(
+        "loadtests.tls",
+        machine.programs("nginx", "haproxy", "wrk") | {"openssl": ssl.OPENSSL_VERSION},
+    )
+    print(machine.words(meta), flush=True)
     shows: list[Show] = []
     with tempfile.TemporaryDirectory(prefix="gwd-tls-") as name, ExitStack() as stack:
         room = Path(name)
@@ -55,7 +59,7 @@ def main() -> None:
         for show in _shows(room, options, stack):
             shows.append(show)
             if options.report:
-                keep(shows, options.report, load, "TLS")
+                keep(shows, options.report, meta, "TLS")
     print("\n" + "\n\n".join(show.markdown() for show in shows))
 
 
