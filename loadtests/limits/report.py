@@ -13,7 +13,8 @@ from loadtests.compare import machine
 
 @dataclass(slots=True)
 class Show:
-    """One table. `method` says how its figures came about."""
+    """One table. `method` says how its figures came about; `wrong`, what makes its run a failure,
+    where it has a criterion."""
 
     name: str
     title: str
@@ -21,6 +22,7 @@ class Show:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wrong: str = ""
 
     def add(self, *cells: object) -> None:
         """A row, which is also printed: shows take a while."""
