@@ -45,7 +45,7 @@ def _tell(draft: Draft, error: ErrorDetails) -> None:
         case "value_error":
             draft.refuse(path, str(error["ctx"]["error"]))
         case "literal_error":
-            _choice(draft, path, error["ctx"])
+            _choice(draft, path, error["ctx"], of_key)
         case type_ if type_ in _TYPES:
             found = draft.get(path)
             draft.refuse(path, f"is {kind(found)}; use {_TYPES[type_]}")
@@ -81,17 +81,22 @@ _BOUNDS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def _choice(draft: Draft, path: Path, ctx: dict[str, Any]) -> None:
+def _choice(draft: Draft, path: Path, ctx: dict[str, Any], of_key: bool) -> None:
     # 'a', 'b' or 'c' as pydantic lists a Literal's values.
     allowed = ctx["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-    found = draft.get(path)
-    guess = did_you_mean(found, allowed) if isinstance(found, str) else None
+    found = path[-1] if of_key else draft.get(path)
+    # Figures are no words: "1.1" is near "1.3" for its letters, not for what was meant.
+    words = isinstance(found, str) and not found[:1].isdigit()
+    guess = did_you_mean(str(found), allowed) if words else None
     listed = " or ".join(f'"{value}"' for value in allowed)
     if len(allowed) > 4:
         listed = "one of " + ", ".join(f'"{value}"' for value in allowed)
     # The guess is itself one of the allowed values: it gives nothing away.
     hint = f'; did you mean "{guess}"?' if guess else f"; use {listed}"
-    draft.refuse(path, f"is not allowed{hint}")
+    if of_key:
+        draft.refuse_key(path, f"this key is not allowed{hint}")
+    else:
+        draft.refuse(path, f"is not allowed{hint}")
 
 
 def _unknown(draft: Draft, path: Path) -> None:

@@ -76,6 +76,20 @@ def redirects_are_plain(draft: Draft) -> None:
             draft.refuse_key((*path, "redirect_https"), "stands beside tls = true; use one of them")
 
 
+def redirects_lead_somewhere(draft: Draft) -> None:
+    """A redirect goes to the first listener with TLS, and to port 443 if there is none: that may
+    be a proxy's in front of us, so it is not refused."""
+    if _encrypted(draft):
+        return
+    for path, item in _binds(draft):
+        if _on(item.get("redirect_https")):
+            draft.warn(
+                (*path, "redirect_https"),
+                "clients are sent to port 443, on which nothing of this gateway listens; give "
+                "another item tls = true, unless something in front of it speaks TLS there",
+            )
+
+
 def clients_are_asked_over_tls(draft: Draft) -> None:
     """A client shows its certificate in a handshake, and somebody must have signed it."""
     table = _tls(draft) or {}
@@ -141,6 +155,7 @@ LISTENING: tuple[Callable[[Draft], None], ...] = (
     tls_has_certificates,
     tls_is_spoken,
     redirects_are_plain,
+    redirects_lead_somewhere,
     clients_are_asked_over_tls,
     client_fields_are_headers_of_their_own,
     proxies_are_trusted,

@@ -14,7 +14,9 @@ from gwd.config import addresses, patterns
 from gwd.config.draft import Draft, did_you_mean
 from gwd.config.listening import LISTENING
 from gwd.config.places import Path
-from gwd.config.units import NotAllowed, duration
+from gwd.config.tables.base import Table
+from gwd.config.tables.server import SegmentTable, ServerTable
+from gwd.config.units import NotAllowed, duration, size
 
 KEY_SOURCES = ("jwks_file", "public_key_file", "secret_env", "secret_file")
 SECRET_SOURCES = ("secret_env", "secret_file")
@@ -325,26 +327,69 @@ def short_leeway(draft: Draft) -> None:
             draft.refuse((*path, "leeway"), 'is too long; use at most "300s"')
 
 
+def _number(draft: Draft, table: str, model: type[Table], key: str) -> int:
+    """A whole number as the file or `${VAR}` has it; its default where that says none."""
+    found = draft.get((table, key))
+    if isinstance(found, str) and found.isascii() and found.isdigit():
+        found = int(found[:18])
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found
+    return int(model.model_fields[key].default)
+
+
+def heads_fit_the_budget(draft: Draft) -> None:
+    """A head that is allowed fits what a worker may hold."""
+    sizes = []
+    for key in ("buffer_budget", "max_head"):
+        found = draft.get(("server", key))
+        try:
+            sizes.append(size(ServerTable.model_fields[key].default if found is None else found))
+        except NotAllowed:
+            return
+    budget, head = sizes
+    if budget < head:
+        _above_the_whole(
+            draft, "max_head", "buffer_budget", "a client may be cut off for a head of it"
+        )
+
+
+def handshakes_leave_room(draft: Draft) -> None:
+    """What one address may take is a part of what there is."""
+    most = _number(draft, "server", ServerTable, "max_handshakes")
+    if _number(draft, "server", ServerTable, "max_handshakes_per_ip") > most:
+        why = "one address may take every place"
+        _above_the_whole(draft, "max_handshakes_per_ip", "max_handshakes", why)
+
+
+def _above_the_whole(draft: Draft, part: str, whole: str, why: str) -> None:
+    """Of [server], `part` is above `whole`; told at that which the file has."""
+    if draft.get(("server", part)) is not None:
+        draft.warn(("server", part), f"is more than {whole}, so {why}; lower it or raise {whole}")
+    else:
+        default = ServerTable.model_fields[part].default
+        draft.warn(
+            ("server", whole),
+            f"is less than {part}, by default {default}, so {why}; raise it or lower {part}",
+        )
+
+
 def fits_the_segment(draft: Draft) -> None:
     """Workers, routes and endpoints fit the shared memory."""
 
-    def capacity(key: str, default: int) -> int:
-        found = draft.get(("segment", key))
-        if isinstance(found, str) and found.isascii() and found.isdigit():
-            found = int(found[:18])
-        return found if isinstance(found, int) and not isinstance(found, bool) else default
+    def capacity(key: str) -> int:
+        return _number(draft, "segment", SegmentTable, key)
 
     workers = draft.get(("server", "workers"))
-    if isinstance(workers, int) and workers > capacity("max_workers", 32):
+    if isinstance(workers, int) and workers > capacity("max_workers"):
         draft.refuse(("server", "workers"), "is more than segment.max_workers; raise that too")
     routes = draft.get(("routes",))
-    if isinstance(routes, list) and len(routes) > capacity("max_routes", 4096):
+    if isinstance(routes, list) and len(routes) > capacity("max_routes"):
         draft.refuse_key(("routes",), "more than segment.max_routes; raise that too")
     endpoints = 0
     for _, upstream in _named(draft, "upstreams"):
         items = upstream.get("endpoints")
         endpoints += len(items) if isinstance(items, list) else 0
-    if endpoints > capacity("max_endpoints", 1024):
+    if endpoints > capacity("max_endpoints"):
         draft.refuse_key(("upstreams",), "more endpoints than segment.max_endpoints; raise it")
 
 
@@ -369,6 +414,8 @@ RELATIONS: tuple[Callable[[Draft], None], ...] = (
     parts_that_cannot_be_missing,
     different_listeners,
     different_endpoints,
+    heads_fit_the_budget,
+    handshakes_leave_room,
     fits_the_segment,
     *LISTENING,
     something_to_serve,

@@ -9,8 +9,10 @@ that workers are given later; what it has to say leaves it in a second memfd.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +49,8 @@ Loader = Callable[[str, Mapping[str, str]], Good]
 
 
 def load_checked(path: str, environ: Mapping[str, str]) -> Loaded:
-    """Load the config at `path` and build from it, for trial, all that workers build.
+    """Load the config at `path` and build from it, for trial, all that workers build. Warnings
+    are the file's, and what this machine is too small for.
 
     Raises ConfigError with every problem found.
     """
@@ -58,7 +61,38 @@ def load_checked(path: str, environ: Mapping[str, str]) -> Loaded:
     problems = list(_trial(loaded))
     if problems:
         raise ConfigError(in_order([*problems, *loaded.warnings]))
-    return loaded
+    warnings = in_order([*loaded.warnings, *_short_of_descriptors(loaded)])
+    return dataclasses.replace(loaded, warnings=warnings)
+
+
+def _short_of_descriptors(loaded: Loaded) -> Iterator[Problem]:
+    """What this machine's limit of open files is too low for.
+
+    Only of a number that somebody wrote: the default says how many there may be, not how many are
+    wanted. Of the hard limit, to which the supervisor raises the soft one. Not refused, because a
+    service may have another limit than the shell in which its file is checked, and because
+    workers make room at their descriptors as they do at `max_connections`.
+    """
+    from gwd.supervisor.compatible import worker_count
+    from gwd.worker.room import places
+
+    snapshot = loaded.snapshot
+    path = ("server", "max_connections")
+    if loaded.draft.get(path) is None:
+        return
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    workers = worker_count(None, snapshot)
+    room = workers * places(0, snapshot.upstreams, limit)
+    if snapshot.server.max_connections > room:
+        count = f"{workers} worker" + "s" * (workers > 1)
+        yield loaded.draft.problem(
+            path,
+            f"{loaded.draft.shown(path)} connections are more than the descriptors are "
+            f"enough for: {room} in {count}, at a hard limit of {limit} open files each here; "
+            "raise that limit (LimitNOFILE) or lower this",
+            severity="warning",
+            at_key=True,
+        )
 
 
 def renewed_checked(snapshot: Snapshot) -> Good:

@@ -41,10 +41,12 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) - 1  # that of the listing itself
 
 
-def places(used: int, upstreams: Iterable[Upstream]) -> int:
+def places(used: int, upstreams: Iterable[Upstream], limit: int | None = None) -> int:
     """How many clients' connections the descriptors of this process are enough for, of which so
-    many are `used` without any connection."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many are `used` without any connection. `limit`: of its descriptors, by default what holds
+    now."""
+    if limit is None:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return 1 << 30
     wanted = sum(len(upstream.endpoints) * upstream.max_connections for upstream in upstreams)

@@ -9,7 +9,6 @@ All load goes to processes started here, on loopback, and ends by itself.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from loadtests.attacks.attacks import ATTACKS
 from loadtests.attacks.measure import measure
 from loadtests.attacks.report import add, table
 from loadtests.attacks.service import start_service
-from loadtests.limits.report import keep, machine
+from loadtests.compare import machine
+from loadtests.limits.report import keep
 
 
 def main() -> None:
@@ -28,13 +28,13 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help="words of the names of attacks")
     parser.add_argument("--seconds", type=float, default=5, help="of each attack, at least")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
     chosen = [a for a in ATTACKS if not options.names or any(n in a.name for n in options.names)]
     if not chosen:
         parser.error("there are: " + "; ".join(attack.name for attack in ATTACKS))
-    load = os.getloadavg()[0]
-    print(machine(), flush=True)
+    meta = machine.meta("loadtests.attacks", machine.programs("nginx"))
+    print(machine.words(meta), flush=True)
     show = table()
     with tempfile.TemporaryDirectory(prefix="gwd-attacks-") as name:
         room = Path(name)
@@ -45,7 +45,7 @@ def main() -> None:
                 outcome = measure(attack, room / f"attack-{number}", service.port, options.seconds)
                 add(show, attack, outcome)
                 if options.report:  # what there is so far, should a later one fail
-                    keep([show], options.report, load, "Slow and hostile peers")
+                    keep([show], options.report, meta, "Slow and hostile peers")
         finally:
             service.stop()
     print("\n" + show.markdown())

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import gwd
+from loadtests.compare.running import program
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,8 +33,14 @@ def meta(module: str, versions: Mapping[str, str] | None = None) -> dict[str, An
     }
 
 
+def programs(*names: str) -> dict[str, str]:
+    """The versions of gwd, and of those of `names` that are installed; each must tell it at -v."""
+    there = {name: where for name in names if (where := program(name))}
+    return {"gwd": gwd.__version__} | {name: version((w, "-v")) for name, w in there.items()}
+
+
 def words(found: Mapping[str, Any]) -> str:
-    """The same as a list in Markdown."""
+    """What `meta` found, as a list in Markdown."""
     lines = [
         f"- command: `{found['command']}`",
         f"- commit: {found['commit']}",

@@ -25,7 +25,7 @@ class Round:
 
 def failure(peer: str, work: str, errors: str) -> Round:
     """A round that never began."""
-    return Round(peer, work, 0.0, 0.0, Load(0, 0.0, 0.0, 0.0, " ".join(errors.split())[:300]))
+    return Round(peer, work, 0.0, 0.0, Load(0, 0.0, None, None, " ".join(errors.split())[:300]))
 
 
 def of(rounds: Iterable[Round], work: str, peer: str) -> list[Round]:

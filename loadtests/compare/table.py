@@ -54,10 +54,15 @@ def _cells(rounds: Sequence[Round], mine: Sequence[Round], parts: int) -> list[s
         text,
         "" if ratio is None else f"{ratio:.2f}",
         f"{load.rate:.0f}",
-        f"{load.p50_ms:.2f}",
-        f"{load.p99_ms:.2f}",
+        _ms(load.p50_ms),
+        _ms(load.p99_ms),
         f"{best.memory_mib:.0f}",
     ]
+
+
+def _ms(value: float | None) -> str:
+    # Kept runs of before have 0.0 for what was not known.
+    return f"{value:.2f}" if value else "-"
 
 
 def row(cells: Sequence[str]) -> str:

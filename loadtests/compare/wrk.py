@@ -36,12 +36,13 @@ _UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk saw. `errors` is empty if every request got what is good for its work."""
+    """What wrk saw. `errors` is empty if every request got what is good for its work. A percentile
+    is None where wrk told none, or none above zero: no answer takes no time."""
 
     requests: int
     rate: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
     errors: str
 
 
@@ -69,7 +70,7 @@ def parse(text: str, stderr: str = "", good: int = 0, spared: int = 0) -> Load:
     if stderr.strip():
         errors.append(stderr.strip())
     if counted is None or rate is None or counted[1] == "0":
-        return Load(0, 0.0, 0.0, 0.0, " ".join(errors) or "no result")
+        return Load(0, 0.0, None, None, " ".join(errors) or "no result")
     return Load(
         int(counted[1]),
         float(rate[1]),
@@ -88,6 +89,6 @@ def _other_statuses(text: str, good: int, spared: int) -> list[str]:
     return [f"{count} x {status}" for status, count in sorted(counts.items())]
 
 
-def _percentile(text: str, which: str) -> float:
+def _percentile(text: str, which: str) -> float | None:
     match = re.search(rf"^\s+{which}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
-    return float(match[1]) * _UNIT_MS[match[2]] if match else 0.0
+    return (float(match[1]) * _UNIT_MS[match[2]] or None) if match else None

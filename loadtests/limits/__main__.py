@@ -12,13 +12,13 @@ by itself; all of it takes less than six minutes. Nothing is comparable across r
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from loadtests.compare import machine
 from loadtests.limits import accuracy, cost, error, floods
-from loadtests.limits.report import Show, keep, machine
+from loadtests.limits.report import Show, keep
 
 SHOWS = ("accuracy", "error", "cost", "floods")
 
@@ -34,10 +34,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of cost")
     parser.add_argument("--tracked", type=int, default=1_000_000, help="addresses, for cost")
     parser.add_argument("--clients", type=int, default=1_000_000, help="of the flood of new ones")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="keep report.md and .json there")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(machine(), flush=True)
+    meta = machine.meta(
+        "loadtests.limits", machine.programs("nginx", "haproxy", "redis-server", "wrk")
+    )
+    print(machine.words(meta), flush=True)
     shows: list[Show] = []
     with tempfile.TemporaryDirectory(prefix="gwd-limits-") as name:
         room = Path(name)
@@ -46,7 +48,7 @@ def main() -> None:
         for show in _shows(wanted, room, options):
             shows.append(show)
             if options.report:  # what there is so far, should a later one fail
-                keep(shows, options.report, load)
+                keep(shows, options.report, meta)
     print("\n" + "\n\n".join(show.markdown() for show in shows))
 
 

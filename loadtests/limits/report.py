@@ -1,22 +1,20 @@
-"""What a show tells: a table in Markdown, and the same as plain values."""
+"""What a show tells: a table in Markdown, and the same as plain values; and how shows are kept."""
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
-import platform
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import gwd
+from loadtests.compare import machine
 
 
 @dataclass(slots=True)
 class Show:
-    """One table. `method` says how its figures came about."""
+    """One table. `method` says how its figures came about; `wrong`, what makes its run a failure,
+    where it has a criterion."""
 
     name: str
     title: str
@@ -24,6 +22,7 @@ class Show:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wrong: str = ""
 
     def add(self, *cells: object) -> None:
         """A row, which is also printed: shows take a while."""
@@ -48,25 +47,18 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def machine() -> str:
-    return (
-        f"gwd {gwd.__version__}, Python {sys.version.split()[0]}, Linux {platform.release()}, "
-        f"{os.cpu_count()} cores, which clients and gateway share"
-    )
-
-
-def keep(shows: Sequence[Show], directory: Path, load: float, title: str = "Limits") -> None:
-    """Write report.md and report.json into `directory`, under `title`. `load`: the machine's load
-    average when all began, for others may have worked on it as well."""
+def keep(
+    shows: Sequence[Show], directory: Path, meta: Mapping[str, Any], title: str = "Limits"
+) -> None:
+    """Write report.md, report.json and meta.json into `directory`, under `title`. `meta`: what
+    `machine.meta` found when all began."""
     directory.mkdir(parents=True, exist_ok=True)
-    when = datetime.date.today().isoformat()
-    text = "\n\n".join(show.markdown() for show in shows)
-    about = f"{machine()}. Load average at the start: {load:.1f}."
-    (directory / "report.md").write_text(f"# {title}, {when}\n\n{about}\n\n{text}\n")
+    when = str(meta["started"])[:10]
+    about = machine.words(meta) + "\n- clients and gateway share the cores"
+    parts = [f"# {title}, {when}", about, *(show.markdown() for show in shows)]
+    (directory / "report.md").write_text("\n\n".join(parts) + "\n")
     plain = {
         "date": when,
-        "machine": machine(),
-        "load": round(load, 2),
         "shows": [
             {
                 "name": show.name,
@@ -77,3 +69,4 @@ def keep(shows: Sequence[Show], directory: Path, load: float, title: str = "Limi
         ],
     }
     (directory / "report.json").write_text(json.dumps(plain, indent=1) + "\n")
+    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -12,16 +12,16 @@ or if a message or an event does not come, in its order, as it was sent.
 from __future__ import annotations
 
 import argparse
-import datetime
+import json
 import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from loadtests.compare import machine
-from loadtests.compare.running import program
 from loadtests.compare.table import row
 from loadtests.latency import percentile
 from loadtests.tunnels.delays import echoes, events
@@ -71,6 +71,14 @@ def measure(ways: Mapping[str, Way], service: int, options: argparse.Namespace) 
     return found
 
 
+def keep(directory: Path, sections: Sequence[str], meta: Mapping[str, Any]) -> None:
+    """Write report.md and meta.json into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    title = f"# WebSocket and event streams, {str(meta['started'])[:10]}"
+    (directory / "report.md").write_text("\n\n".join([title, *sections]) + "\n")
+    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.tunnels",
@@ -85,8 +93,7 @@ def main() -> None:
     parser.add_argument("--report", type=Path, metavar="DIR", help="keep a report there")
     options = parser.parse_args()
     peers = there()
-    versions = {name: machine.version((program(name) or name, "-v")) for name in peers}
-    meta = machine.meta("loadtests.tunnels", versions)
+    meta = machine.meta("loadtests.tunnels", machine.programs(*peers))
     with tempfile.TemporaryDirectory(prefix="gwd-tunnels-") as name, ExitStack() as stack:
         room = Path(name)
         room.chmod(0o755)
@@ -105,15 +112,11 @@ def main() -> None:
     ]
     print("\n\n".join(sections))
     if options.report:
-        directory: Path = options.report
-        directory.mkdir(parents=True, exist_ok=True)
         about = (
             f"One client, one connection, {options.rate:g} messages or events per second, "
             f"{options.turns} turns. Added: the percentile less that of the straight way."
         )
-        title = f"# WebSocket and event streams, {datetime.date.today().isoformat()}"
-        text = "\n\n".join([title, about, machine.words(meta), *sections])
-        (directory / "report.md").write_text(text + "\n")
+        keep(options.report, [about, machine.words(meta), *sections], meta)
     sys.exit(0 if outcome.good else 1)
 
 

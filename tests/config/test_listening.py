@@ -86,6 +86,18 @@ def test_certificates_nobody_gets_are_warned_of(good: Any, files: tuple[str, str
     assert "no item of server.bind speaks TLS" in warning.message
 
 
+def test_a_redirect_to_where_nothing_listens_is_warned_of(
+    good: Any, files: tuple[str, str]
+) -> None:
+    bind = '{ address = "127.0.0.1:1", redirect_https = true }'
+    (warning,) = good(f"[server]\nbind = [{bind}]\n{ROUTE}").warnings
+    assert warning.key == "server.bind[0].redirect_https"
+    assert "sent to port 443, on which nothing of this gateway listens" in warning.message
+    plain = f'[server]\nbind = [{bind}, {{ address = "127.0.0.1:2", tls = false }}]\n'
+    found = good(f"{plain}[server.tls]\n{files[0]}{ROUTE}").warnings
+    assert [w.key for w in found] == ["server.bind[0].redirect_https", "server.tls"]
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -129,7 +141,13 @@ def test_what_lacks_its_other_half_is_refused(wrong: Any, text: str, error: str)
         (
             'client_auth = "required"',
             'CA\nclient_fields = { colour = "X-C" }',
-            "client_fields.colour: ",
+            'client_fields.colour: this key is not allowed; use one of "subject", "issuer", '
+            '"serial", "san", "fingerprint"',
+        ),
+        (
+            'client_auth = "required"',
+            'CA\nclient_fields = { subjekt = "X-C" }',
+            'client_fields.subjekt: this key is not allowed; did you mean "subject"?',
         ),
         (
             'client_auth = "required"',
@@ -141,7 +159,11 @@ def test_what_lacks_its_other_half_is_refused(wrong: Any, text: str, error: str)
             'CA\nclient_fields = { subject = "X-Forwarded-For" }',
             "another meaning",
         ),
-        ("tls = true", 'min_version = "1.1"', 'server.tls.min_version: "1.1" is not allowed'),
+        (
+            "tls = true",
+            'min_version = "1.1"',
+            'server.tls.min_version: "1.1" is not allowed; use "1.2" or "1.3"',
+        ),
         ("tls = true", 'hsts = "includeSubDomains"', "has no max-age in seconds"),
         ("tls = true", 'hsts = "max-age=1; max-age=2"', "says one thing twice"),
         ("tls = true", 'hsts = "max-age=1\\r\\nX: y"', "server.tls.hsts"),

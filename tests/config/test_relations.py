@@ -124,6 +124,48 @@ def test_a_ban_without_a_limit_is_warned_of(good: Any) -> None:
     assert good(UPSTREAM + ROUTE + TO + table + per_ip).warnings == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "key", "words"),
+    [
+        (
+            'buffer_budget = "16KiB"',
+            "buffer_budget",
+            "is less than max_head, by default 32KiB, so a client may be cut off",
+        ),
+        ('max_head = "65MiB"', "max_head", "is more than buffer_budget"),
+        ('max_head = "${SIZE}"', "max_head", "is more than buffer_budget"),
+        (
+            "max_handshakes = 63",
+            "max_handshakes",
+            "is less than max_handshakes_per_ip, by default 64, so one address may take every",
+        ),
+        (
+            "max_handshakes = 4\nmax_handshakes_per_ip = 5",
+            "max_handshakes_per_ip",
+            "is more than max_handshakes, so one address may take every place; lower it or raise",
+        ),
+        ('max_handshakes_per_ip = "${COUNT}"', "max_handshakes_per_ip", "is more than"),
+    ],
+)
+def test_a_part_above_the_whole_is_warned_of(good: Any, keys: str, key: str, words: str) -> None:
+    environ = {"SIZE": "1GiB", "COUNT": "600"}
+    (warning,) = good(f"[server]\n{keys}\n{UPSTREAM}{ROUTE}{TO}", environ).warnings
+    assert warning.key == f"server.{key}"
+    assert words in warning.message
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'buffer_budget = "1MiB"\nmax_head = "1MiB"',
+        "max_handshakes = 2\nmax_handshakes_per_ip = 2",
+        "max_handshakes = 64",
+    ],
+)
+def test_a_part_as_large_as_the_whole_is_good(good: Any, keys: str) -> None:
+    assert good(f"[server]\n{keys}\n{UPSTREAM}{ROUTE}{TO}").warnings == []
+
+
 @pytest.mark.parametrize("name", ["X-Api-Key", "Cookie", "User-Agent", "authorization"])
 def test_a_rate_may_count_by_any_header_that_clients_write(good: Any, name: str) -> None:
     text = UPSTREAM + ROUTE + TO + f'rate = "30/m"\nrate_key = "header:{name}"\n'

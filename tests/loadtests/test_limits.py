@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.compare import machine
 from loadtests.limits import accuracy, decisions, error, floods
 from loadtests.limits.gateway import Gateway
 from loadtests.limits.paced import pace
@@ -94,10 +95,16 @@ def test_a_report_is_kept_in_both_forms(tmp_path: Path) -> None:
     show = Show("one", "One thing", "Looked at.", ("what", "much"))
     show.add("this", 1.25)
     show.note("That was all.")
-    keep([show], tmp_path / "report", 0.25)
+    meta = machine.meta("loadtests.limits", {"nginx": "1.22"})
+    keep([show], tmp_path / "report", meta)
     text = (tmp_path / "report" / "report.md").read_text()
     assert "| what | much |\n| --- | --- |\n| this | 1.2 |" in text
     assert "That was all." in text
-    assert "Load average at the start: 0.2" in text
+    for said in ("- command: `python -m loadtests.limits", f"- commit: {meta['commit']}"):
+        assert said in text
+    assert "- nginx: 1.22" in text
     plain = json.loads((tmp_path / "report" / "report.json").read_text())
     assert plain["shows"][0]["rows"] == [{"what": "this", "much": "1.2"}]
+    kept = json.loads((tmp_path / "report" / "meta.json").read_text())
+    assert kept.keys() >= {"command", "commit", "versions", "load_average"}
+    assert kept["versions"]["nginx"] == "1.22"

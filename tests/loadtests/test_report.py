@@ -39,6 +39,20 @@ def test_what_is_kept_can_be_read_again(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "one" / "meta.json").read_text())["seconds"] == 3
 
 
+def test_what_is_not_known_is_kept_as_that(tmp_path: Path) -> None:
+    unknown = Round("gwd", "repeat", 50.0, 40.0, Load(1000, 333.4, None, None, ""))
+    rounds = [unknown, made("nginx", "repeat", 25.0)]
+    store(tmp_path / "then", "2026-01-02", rounds, None)
+    plain = json.loads((tmp_path / "then" / history.ROUNDS).read_text())
+    assert plain["rounds"][0]["load"]["p50_ms"] is None
+    kept = history.read(tmp_path / "then")
+    assert list(kept.rounds) == rounds
+    store(tmp_path / "now", "2026-01-03", rounds, kept)
+    text = (tmp_path / "now" / "report.md").read_text()
+    assert "| repeat | gwd | 50.0-50.0 |  | 333 | - | - | 40 |" in text
+    assert "| repeat | nginx | 2.00 | 2.00 | 1.00 |" in text
+
+
 def test_the_last_report_is_the_youngest_other_one(tmp_path: Path) -> None:
     for name, started in (("b", "2026-01-02"), ("a", "2026-03-04"), ("own", "2026-05-06")):
         store(tmp_path / name, started, THEN, None)

@@ -59,3 +59,9 @@ def test_the_cost_of_a_part() -> None:
 
 def test_gwd_is_not_compared_with_itself() -> None:
     assert of_rounds.ratio([made("gwd", "repeat", 30.0)], "repeat", "gwd") is None
+
+
+def test_a_percentile_that_is_not_known_is_no_figure() -> None:
+    unknown = Round("gwd", "repeat", 30.0, 40.0, Load(1000, 333.4, None, 0.0, ""))
+    (line,) = table([unknown]).splitlines()[2:]
+    assert cells(line)[5:7] == ["-", "-"]

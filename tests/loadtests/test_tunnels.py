@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from loadtests.tunnels.__main__ import DIRECT, table, words
+from loadtests.compare import machine
+from loadtests.tunnels.__main__ import keep, table, words
 from loadtests.tunnels.delays import PAYLOAD, echoes, events, message
 from loadtests.tunnels.reloads import Outcome
 from loadtests.tunnels.service import EVENT, switching
-from loadtests.tunnels.ways import start_service
+from loadtests.tunnels.ways import DIRECT, start_service
 
 
 def test_what_is_added_is_the_difference_to_the_straight_way() -> None:
@@ -23,6 +25,17 @@ def test_a_run_is_good_if_nothing_was_closed_or_lost(closed: int, wrong: int) ->
     outcome = Outcome(2, 3, closed=closed, wrong=wrong, messages=7, events=8, reloads=9)
     assert outcome.good is (closed + wrong == 0)
     assert f"**{closed} closed**" in words(outcome)
+
+
+def test_a_kept_run_says_what_it_was_made_with(tmp_path: Path) -> None:
+    meta = machine.meta("loadtests.tunnels", machine.programs("no-such-program"))
+    keep(tmp_path / "kept", ["All was well.", machine.words(meta)], meta)
+    text = (tmp_path / "kept" / "report.md").read_text()
+    assert text.startswith(f"# WebSocket and event streams, {meta['started'][:10]}\n\nAll was")
+    kept = json.loads((tmp_path / "kept" / "meta.json").read_text())
+    assert kept["commit"] == meta["commit"]
+    assert kept["command"].startswith("python -m loadtests.tunnels")
+    assert set(kept["versions"]) == {"interpreter", "gwd"}
 
 
 def test_the_handshake_is_answered_by_the_book() -> None:

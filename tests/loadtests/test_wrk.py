@@ -30,6 +30,13 @@ def test_figures_and_units() -> None:
     assert load.p99_ms == 1500.0
 
 
+@pytest.mark.parametrize("line", ["", "     50%    0.00us\n", "     50%    soon\n"])
+def test_a_percentile_that_wrk_does_not_tell_is_unknown(line: str) -> None:
+    load = parse(GOOD.replace("     50%  812.00us\n", line))
+    assert (load.p50_ms, load.p99_ms) == (None, 1500.0)
+    assert (load.requests, load.errors) == (68340, "")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -50,6 +57,7 @@ def test_no_result_is_an_error(text: str) -> None:
     load = parse(text)
     assert load.requests == 0
     assert load.errors == "no result"
+    assert load.p50_ms is None
 
 
 def test_no_request_is_no_result() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -147,3 +148,29 @@ def test_a_renewal_asks_openssl_too(config, tmp_path: Path):
         renewed_checked(snapshot)
     (problem,) = refused.value.problems
     assert str(problem) == f"{tmp_path}/a.pem: OpenSSL does not take it: ca key too small"
+
+
+BOUND = "[server]\nworkers = 2\nmax_connections = {}\n"
+UPSTREAM = '[upstreams.app]\nendpoints = ["127.0.0.1:1"]\nmax_connections = 500\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "said"),
+    [
+        (BOUND.format(9000), 4096, "9000 connections are more than the descriptors are enough for"),
+        (BOUND.format(9000), 4096, "8160 in 2 workers, at a hard limit of 4096 open files"),
+        (BOUND.format(8000), 4096, ""),
+        (BOUND.format(8000) + UPSTREAM, 4096, "7160 in 2 workers"),
+        (BOUND.format('"${MOST}"'), 4096, '"${MOST}" connections are more than'),
+        (BOUND.format(10_000_000), resource.RLIM_INFINITY, ""),
+        ("[server]\nworkers = 1\n", 1024, ""),
+    ],
+)
+def test_connections_that_the_descriptors_do_not_suffice_for_are_warned_of(
+    config, monkeypatch: pytest.MonkeyPatch, text: str, limit: int, said: str
+):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, limit))
+    loaded = load_checked(config(text + GOOD), {"MOST": "1000000"})
+    assert [w.key for w in loaded.warnings] == ["server.max_connections"] * bool(said)
+    assert said in "".join(w.message for w in loaded.warnings)
+    assert [w.severity for w in loaded.warnings] == ["warning"] * bool(said)

@@ -80,6 +80,7 @@ def test_a_quarter_of_the_descriptors_at_most_is_for_upstreams() -> None:
     assert places(40, [upstream]) == 300 - OWN
     assert places(40, [upstream, upstream]) == 260 - OWN
     assert places(1000, [upstream]) == 1
+    assert places(40, [upstream], 1000) == 900 - OWN
 
 
 def test_descriptors_are_counted() -> None:
