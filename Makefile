@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 COMPILED ?= .venv-compiled
 TESTS_COMPILED ?= tests/compiled tests/http tests/upstream tests/worker tests/routing \
 	tests/segment tests/policies tests/tls tests/test_clock.py tests/end_to_end/http \
-	$(addprefix tests/end_to_end/test_,keep_alive.py streaming.py retries.py access_log.py fuzz.py)
+	$(addprefix tests/end_to_end/test_,keep_alive.py streaming.py retries.py access_log.py fuzz.py \
+	tls.py secure_streams.py websocket.py sse.py proxy_protocol.py back_pressure.py time_outs.py \
+	hostile_peers.py)
 
 .PHONY: demo test style types floors tests prove compiled test-compiled compare clean
 
