@@ -486,7 +486,7 @@ def test_min_write_rate(gateway: StartGateway, upstream: StartUpstream, connect:
     client = connect(running, small_window=True)
     client.send(handshake())
     with contextlib.suppress(ConnectionError):
-        _sip(client.sock, 20.0, 0.2)
+        _sip(client.sock, 20.0, 0.5)  # so slowly that its first stall lasts
     assert running.logged(1, status=101, reason="write_too_slow")
 
 
