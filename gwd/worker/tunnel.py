@@ -14,9 +14,11 @@ How it ends, and what the ends see of it:
   for, `GOODBYE` at most.
 
 Invariants: what stands in memory is, per direction, the transport's high-water mark and one read,
-for the side that feeds a full one is paused (SEC-27); while one is full for `write_timeout`, or
-nothing comes from either for `stream_idle`, the tunnel ends. Nothing here refers to a config, and
-when both sides are gone nothing refers to anything: no cycle waits for a collection.
+for the side that feeds a full one is paused (SEC-27). Who is full, or has to take what is left
+before its end, is waited for as the reader of an answer is (`gwd.worker.outflow`), and nothing else
+meanwhile: whoever goes on taking it is not cut, whoever does not ends the tunnel, as does
+`stream_idle` without a byte from either. Nothing here refers to a config, and when both sides are
+gone nothing refers to anything: no cycle waits for a collection.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from gwd.http.websocket import SWITCH_LINES
 from gwd.http.websocket_frames import GOING_AWAY, FrameTracker, close_frame
 from gwd.linger import reset
 from gwd.upstream.connection import WRITE_HIGH
+from gwd.worker.outflow import Outflow, unsent
 
 if TYPE_CHECKING:
     from gwd.upstream.connection import Connection
@@ -67,10 +70,10 @@ class End(asyncio.Protocol):
         "_tunnel",
         "ended",
         "frames",
-        "full",
         "gone",
         "lost",
         "other",
+        "outflow",
         "read",
         "told",
         "transport",
@@ -84,8 +87,9 @@ class End(asyncio.Protocol):
         """Of what it reads."""
         self.read = 0
         """Bytes."""
-        self.full = False
-        """Whether its peer reads more slowly than we write; the other side is paused then."""
+        self.outflow: Outflow | None = None
+        """The stall, while its peer reads more slowly than we write (the other side is paused then)
+        or has to take what is left before it is closed."""
         self.told = False
         """Whether a Close frame went to it, the gateway's or the other side's."""
         self.ended = False
@@ -135,18 +139,21 @@ class End(asyncio.Protocol):
         if self.ended or not self.transport.can_write_eof():
             self.close()
         else:
+            self._tunnel.wait_for(self)
             self.transport.write_eof()
 
     def close(self) -> None:
         """End it in good order: what is written still goes out."""
         if not self.gone:
             self.gone = True
+            self._tunnel.wait_for(self)
             self.transport.close()
 
     def reset(self) -> None:
         """End it so that it looks cut."""
         if not self.lost:
             self.gone = True
+            self.outflow = None
             reset(self.transport)
 
     def forget(self) -> None:
@@ -164,19 +171,19 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = self.lost = True
+        self.outflow = None
         self._tunnel.lost(self, exc)
 
     def pause_writing(self) -> None:
-        self.full = True
-        self._tunnel.stalled()
+        self._tunnel.stalled(self)
         if self.other.reads:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.full = False
         if self.other.reads:
             self.other.transport.resume_reading()
-        self._tunnel.relieved()
+        if not (self.gone or self.other.ended):  # else it is waited for until all is taken
+            self._tunnel.relieved(self)
 
 
 class Tunnel:
@@ -187,6 +194,7 @@ class Tunnel:
         "_fault",
         "_for",
         "_idle",
+        "_min_write_rate",
         "_over",
         "_worker",
         "_write_timeout",
@@ -210,6 +218,7 @@ class Tunnel:
         self._connection = connection
         self._idle = connection.endpoint.config.stream_idle
         self._write_timeout = worker.settings.write_timeout
+        self._min_write_rate = worker.settings.min_write_rate
         self._fault = ""
         """Who ended it without a word, as a reason."""
         self._over = False
@@ -231,7 +240,7 @@ class Tunnel:
         upstream.read, client.read = len(rest), len(early)
         upstream.frames.feed(rest)
         client.frames.feed(early)
-        self._arm(self._idle)
+        self._watch()
         client.transport.write(opening + rest)
         if early:
             upstream.transport.write(early)
@@ -244,33 +253,55 @@ class Tunnel:
         clock = self._worker.clock
         clock.arm(self, clock.now + seconds + TICK)
 
+    def _watch(self) -> None:
+        """Arm for what is waited for: that those who stall take what was written to them, then
+        what the state of the tunnel says."""
+        clock = self._worker.clock
+        looks = [
+            end.outflow.look_at(clock.now, self._write_timeout)
+            for end in (self.client, self.upstream)
+            if end.outflow is not None
+        ]
+        if looks:
+            clock.arm(self, min(looks) + TICK)
+        elif self.leaving and self.client.told and self.upstream.told:
+            self._arm(GOODBYE)
+        elif self._over or self.leaving:
+            self._arm(self._write_timeout)
+        else:
+            self._arm(self._idle)
+
     def touch(self) -> None:
         """A byte has passed."""
-        if not (self.client.full or self.upstream.full):
+        if self.client.outflow is None and self.upstream.outflow is None:
             self.deadline = deadline = self._worker.clock.now + self._idle + TICK
             if deadline < self.due:
                 self._worker.clock.put(self)
 
-    def stalled(self) -> None:
-        """A side has become full."""
-        self._worker.budget.suspect(self._for, WRITE_HIGH)
-        if not self._over:
-            self._arm(self._write_timeout)
+    def wait_for(self, end: End) -> None:
+        """From now on, `end` has to take what was written to it."""
+        if end.outflow is None and (left := unsent(end.transport)):
+            end.outflow = Outflow(self._worker.clock.now, left)
 
-    def relieved(self) -> None:
-        if self.client.full or self.upstream.full:
-            return
-        self._worker.budget.suspects.discard(self._for)
-        if not (self._over or self.leaving):
-            self._arm(self._idle)
+    def stalled(self, end: End) -> None:
+        """`end` has become full."""
+        self._worker.budget.suspect(self._for, WRITE_HIGH)
+        self.wait_for(end)
+        self._watch()
+
+    def relieved(self, end: End) -> None:
+        """`end` has taken what it was waited for."""
+        end.outflow = None
+        if end.other.outflow is None:
+            self._worker.budget.suspects.discard(self._for)
+        self._watch()
 
     def expired(self) -> None:
-        if self._over:
+        stalled = [end for end in (self.client, self.upstream) if end.outflow is not None]
+        if stalled:
+            self._look_at_readers(stalled)
+        elif self._over:
             self._sweep()
-        elif self.client.full:
-            self.cut("write_timeout")
-        elif self.upstream.full:
-            self.cut("upstream_write_timeout")
         elif self.leaving:
             self._end(self.leaving)
             self._sweep()
@@ -279,10 +310,32 @@ class Tunnel:
         else:
             self.go_away("stream_idle")
 
+    def _look_at_readers(self, stalled: list[End]) -> None:
+        """Look whether those who stall take what was written to them, and how fast."""
+        now = self._worker.clock.now
+        for end in stalled:
+            outflow = end.outflow
+            assert outflow is not None
+            left = unsent(end.transport)
+            outflow.look(now, left)
+            if not left:
+                self.relieved(end)
+            elif outflow.stands(now, self._write_timeout):
+                self._cut_reader(end, "write_timeout")
+                return
+            elif outflow.too_slow(now, self._min_write_rate):
+                self._cut_reader(end, "write_too_slow")
+                return
+        self._watch()
+
+    def _cut_reader(self, end: End, reason: str) -> None:
+        self.cut(reason if end is self.client else f"upstream_{reason}")
+        self._worker.heap.ended += 1
+
     def _sweep(self) -> None:
         """Whoever has not left yet leaves now: in good order if our last words went out."""
         for end in (self.client, self.upstream):
-            if end.told and not (end.gone or end.full):
+            if end.told and not end.gone:
                 end.close()
             else:
                 end.reset()
@@ -310,14 +363,14 @@ class Tunnel:
             self._end()
             end.close()
             other.close()
-            self._arm(self._write_timeout)
+            self._watch()
             return
         self._blame(end)
         self._idle = min(self._idle, HALF_OPEN)
-        self.touch()
         other.finish()
         if other.gone:  # TLS: an end in one direction is the end of both
             end.close()
+        self._watch()
 
     def lost(self, end: End, exc: Exception | None) -> None:
         """The transport of `end` is no more."""
@@ -333,7 +386,7 @@ class Tunnel:
             end.other.reset()
         else:
             end.other.close()
-            self._arm(self._write_timeout)
+            self._watch()
 
     def _blame(self, end: End) -> None:
         """Remember that `end` was the first to end, if no Close frame had announced it."""
@@ -370,9 +423,9 @@ class Tunnel:
         if self.leaving or self._over:
             return
         self.leaving = reason
-        self._arm(self._write_timeout)
         self.client.tell()
         self.upstream.tell()
+        self._watch()
         self.look_whether_done()
 
     def look_whether_done(self) -> None:

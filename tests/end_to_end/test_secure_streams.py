@@ -28,6 +28,7 @@ from rig.websocket import (
     WebSocket,
     echo,
     frame,
+    handshake,
     switching,
 )
 
@@ -111,6 +112,22 @@ def test_the_last_words_reach_a_slow_reader(site: Site, upstream: StartUpstream)
     assert final is not None
     assert final.opcode == CLOSE
     assert ws.ended == "closed"
+
+
+def test_a_tunnels_reader_is_cut_when_it_stops_reading_and_not_before(
+    site: Site, upstream: StartUpstream
+) -> None:
+    up = upstream()
+    up.on("/ws", switching(), frame(bytes(30_000_000), mask=False), Hang())
+    running = site.start(up.address, server=('write_timeout = "2s"',))
+    client = site.connect(None, small_window=True)
+    client.send(handshake())
+    over = time.monotonic() + 7.0
+    while time.monotonic() < over:
+        assert client.sock.recv(4096)
+        time.sleep(0.05)
+    assert not running.log()
+    assert running.logged(1, status=101, reason="write_timeout")
 
 
 def test_a_client_that_ends_its_side_ends_the_tunnel(site: Site, upstream: StartUpstream) -> None:

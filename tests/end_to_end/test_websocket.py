@@ -404,8 +404,90 @@ def test_who_does_not_read_for_write_timeout_is_cut(
     running = gateway(config(up.address, server=('write_timeout = "300ms"',)))
     client = connect(running, small_window=True)
     client.send(handshake())
-    running.logged(1, status=101, reason="write_timeout")
+    assert running.logged(1, status=101, reason="write_timeout")
     assert client.end() == "reset"
+
+
+def _sip(sock: socket.socket, seconds: float, pause: float = 0.1) -> int:
+    """Receive for so long, 4 KiB at a time, with a pause before each. Returns how many bytes."""
+    over, taken = time.monotonic() + seconds, 0
+    while time.monotonic() < over:
+        time.sleep(pause)
+        data = sock.recv(4096)
+        if not data:
+            break
+        taken += len(data)
+    return taken
+
+
+def test_a_reader_that_goes_on_reading_is_not_cut(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    up.on("/ws", switching(), frame(bytes(30_000_000), mask=False), Hang())
+    running = gateway(config(up.address, server=('write_timeout = "1s"',)))
+    client = connect(running, small_window=True)
+    client.send(handshake())
+    assert _sip(client.sock, 4.0) > 100_000
+    assert not running.log()
+    assert running.logged(1, status=101, reason="write_timeout")  # once it does not
+    assert client.end() == "reset"
+
+
+def test_an_upstream_that_goes_on_reading_is_not_cut(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    taken: list[int] = []
+
+    def sip(connection: Connection) -> None:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wanted = connection.read_request()
+        assert wanted is not None
+        connection.send(switching(wanted.get("sec-websocket-key") or ""))
+        taken.append(_sip(connection.sock, 4.0))
+        connection.ended = "read enough"
+        time.sleep(3.0)
+
+    up.behaviour = sip
+    running = gateway(config(up.address, server=('write_timeout = "1s"',)))
+    ws = WebSocket(connect(running))
+    ws.client.sock.settimeout(0.5)
+    _fill(ws.client.sock)
+    assert until(lambda: taken)
+    assert taken[0] > 100_000
+    assert not running.log()
+    assert running.logged(1, status=101, reason="upstream_write_timeout")
+
+
+def test_the_last_words_are_not_cut_because_their_reader_is_slow(
+    gateway: StartGateway, upstream: StartUpstream, connect: Connect
+) -> None:
+    up = upstream()
+    last = frame(bytes(500_000), mask=False) + frame(b"\x03\xe8", CLOSE, mask=False)
+    up.on("/ws", switching(), last, Close())
+    running = gateway(config(up.address, server=('write_timeout = "1s"',)))
+    client = connect(running, small_window=True)
+    client.send(handshake())
+    assert head(client).status == 101
+    taken = len(client.buffer)
+    while data := client.sock.recv(4096):
+        taken += len(data)
+        time.sleep(0.05)
+    assert taken == len(last)
+
+
+@pytest.mark.slow  # the rate is asked for after ten seconds
+def test_min_write_rate(gateway: StartGateway, upstream: StartUpstream, connect: Connect) -> None:
+    up = upstream()
+    up.on("/ws", switching(), frame(bytes(30_000_000), mask=False), Hang())
+    server = ('min_write_rate = "64KiB/s"', 'write_timeout = "5s"')
+    running = gateway(config(up.address, server=server))
+    client = connect(running, small_window=True)
+    client.send(handshake())
+    with contextlib.suppress(ConnectionError):
+        _sip(client.sock, 20.0, 0.5)  # so slowly that its first stall lasts
+    assert running.logged(1, status=101, reason="write_too_slow")
 
 
 def test_an_upstream_that_does_not_read_for_write_timeout_is_cut(
