@@ -329,8 +329,8 @@ class Tunnel:
         self._watch()
 
     def _cut_reader(self, end: End, reason: str) -> None:
+        self._worker.heap.freed += self.buffered()
         self.cut(reason if end is self.client else f"upstream_{reason}")
-        self._worker.heap.ended += 1
 
     def _sweep(self) -> None:
         """Whoever has not left yet leaves now: in good order if our last words went out."""

@@ -153,12 +153,14 @@ class ServerTable(Table):
         description="The least a body must bring after 10 s, while the client is waited for.",
     )
     write_timeout: Duration = key(
-        default="30s", description="How long a client may take nothing of its response."
+        default="30s",
+        description="How long a client may take nothing of its response, or an end of a tunnel "
+        "of what the other sends.",
     )
     min_write_rate: ByteRate = key(
         default="1KiB/s",
-        description="The least a client must take of its response after 10 s, while it is waited "
-        "for.",
+        description="The least a client, or an end of a tunnel, must take after 10 s, while it is "
+        "waited for.",
     )
     idle_timeout: Duration = key(
         default="75s", description="Between two requests on a kept connection."
