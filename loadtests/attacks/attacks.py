@@ -107,5 +107,12 @@ ATTACKS = (
         seconds=8,
     ),
     Attack("TLS, silent connections", _crowd(Crowd(1000)), tls=True, seconds=8),
+    Attack(
+        "TLS, max_connections, silent connections, 500 addresses",
+        _crowd(Crowd(1000, sources=tuple(sources(500)))),
+        server=_TIGHT,
+        tls=True,
+        seconds=8,
+    ),
     Attack("TLS, handshakes one after the other", _shake, tls=True),
 )
