@@ -16,6 +16,8 @@ from pathlib import Path
 
 import h11
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 sys.path += [str(Path(__file__).parents[1] / "end_to_end" / room) for room in ("", "http")]
 
@@ -24,9 +26,10 @@ from fuzz.seeds import RESPONSES as OWN_RESPONSES
 from rig.scale import amount
 from tables import chunks, connections, framing, heads, identities, responses, targets
 
-from gwd.http.fields import MOST_KNOWN, GatePolicy, connection_options, judge
+from gwd.http.fields import MOST_KNOWN, GatePolicy, Kind, connection_options, judge
 from gwd.http.gate import RequestReader, ResponseReader
 from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.last_head import LastHead
 from gwd.http.problem import Refusal
 from gwd.http.request import assemble, confirm
 from gwd.http.response import _ASKED, _confirm, judge_response
@@ -440,6 +443,145 @@ def compare_connections(number: int) -> None:
     assert several > number / 7
 
 
+POLICIES: list[Callable[[], GatePolicy]] = [
+    policy,
+    GatePolicy,
+    lambda: GatePolicy(max_head=220, max_fields=6, max_target=12, odd_names="reject"),
+    lambda: GatePolicy(odd_names="forward", removed=frozenset({b"cookie", b"range"})),
+]
+Fields = list[tuple[bytes, bytes]]
+Edit = Callable[[Fields], None]
+Step = tuple[list[Edit], bytes, int, bytes]
+"""What happens to the fields of the head before, the request line, which policy, what is behind."""
+REST = (b"", b"", b"rest", b"\r\n", b"GET / HT", b"GET /next HTTP/1.1\r\nHost: y\r\n\r\n")
+
+LOOSE = [
+    *(b"Cookie", b"If-None-Match", b"Referer", b"Content-Length", b"Authorization", b"cookie"),
+    *(b"X-Request-Id", b"X-Forwarded-For", b"Range", b"X-Api-Key", b"If-Match", b"X-User-Id"),
+]
+"""Names whose lines are known by the name alone, once one was seen."""
+
+
+def weighted(*choices: tuple[int, st.SearchStrategy]) -> st.SearchStrategy:
+    """One of several, each as often as its number says: `one_of` takes no strategy twice."""
+    return st.sampled_from([each for times, each in choices for _ in range(times)]).flatmap(
+        lambda each: each
+    )
+
+
+places = st.integers(0, 7)
+short = st.text("ab 1,;=-\t:", max_size=6).map(str.encode)
+usual = st.integers(0, 99).map(b"%d".__mod__)
+written = weighted((12, usual), (1, short), (1, st.sampled_from(VALUES)))
+named = weighted(
+    (4, st.sampled_from(LOOSE)), (1, st.sampled_from([b"Host", b"Accept", b"X-Odd", *NAMES]))
+)
+fields_of_heads = st.lists(
+    st.tuples(st.sampled_from(LOOSE), usual),
+    min_size=2,
+    max_size=6,
+    unique_by=lambda field: field[0].lower(),
+)
+
+
+def change(at: int, value: bytes) -> Edit:
+    def edit(fields: Fields) -> None:
+        if len(fields) > 2:  # the first are Host and Connection
+            place = 2 + at % (len(fields) - 2)
+            fields[place] = (fields[place][0], value)
+
+    return edit
+
+
+def insert(at: int, field: tuple[bytes, bytes]) -> Edit:
+    return lambda fields: fields.insert(at % (len(fields) + 1), field)
+
+
+def repeat(at: int, where: int) -> Edit:
+    def edit(fields: Fields) -> None:
+        if fields:
+            fields.insert(where % (len(fields) + 1), fields[at % len(fields)])
+
+    return edit
+
+
+def remove(at: int) -> Edit:
+    def edit(fields: Fields) -> None:
+        if fields:
+            del fields[at % len(fields)]
+
+    return edit
+
+
+edits = weighted(
+    # Most often what a client does: another value where there was one.
+    (24, st.builds(change, places, written)),
+    (1, st.builds(insert, places, st.tuples(named, written))),
+    (1, st.builds(repeat, places, places)),
+    (1, st.builds(remove, places)),
+)
+request_lines = weighted(
+    (8, st.just(b"GET /items/42 HTTP/1.1")),
+    (8, st.sampled_from([b"POST /x HTTP/1.1", b"HEAD /a?b HTTP/1.1", b"OPTIONS / HTTP/1.1"])),
+    (3, st.just(b"GET /y HTTP/1.0")),
+    (
+        1,
+        st.builds(
+            lambda *parts: b"%b %b HTTP/%b" % parts,
+            st.sampled_from([b"GET", b"PUT", b"OPTIONS", b"CONNECT", b"get", b"M-X"]),
+            st.sampled_from([*TARGETS, b"/a?b", b"/x/1234567890"]),
+            st.sampled_from([b"1.1", b"1.1", b"1.0", b"2.0"]),
+        ),
+    ),
+)
+steps = st.lists(
+    st.tuples(
+        st.lists(edits, min_size=1, max_size=3),
+        request_lines,
+        weighted((20, st.just(-1)), (1, st.sampled_from(range(len(POLICIES))))),
+        st.sampled_from(REST),
+    ),
+    min_size=8,
+    max_size=20,
+)
+
+
+def drive(fields: Fields, steps: list[Step], in_force: list[GatePolicy]) -> None:
+    """Send one reader head after head, each made of the one before; each must be taken as the
+    authority takes it under the policy of then. `in_force` are policies as POLICIES makes them."""
+    fields = [(b"Host", b"api.example.com"), (b"Connection", b"keep-alive"), *fields]
+    number = 0
+    reader = RequestReader(in_force[number])
+    for turn, (changes, line, other, rest) in enumerate(steps):
+        before = [*fields]
+        if turn:  # the fields as they are come first
+            for edit in changes:
+                edit(fields)
+        if other >= 0:
+            number = other
+            reader.policy = in_force[number]
+        lines = (line, *(b"%b: %b" % field for field in fields))
+        head = b"".join(text + b"\r\n" for text in lines) + b"\r\n"
+        try:
+            result: object = outcome(reader.feed(head + rest))
+        except Refusal:
+            result = "refused"
+        assert result == by_authority(head, POLICIES[number]()), f"differs: {head!r}"
+        if result == "refused":
+            # What all connections know stays known, and this client will do better.
+            reader, fields = RequestReader(in_force[number]), before
+        else:
+            assert reader.rest == rest, f"differs: {head!r}"
+
+
+@settings(max_examples=amount(300, 5_000), deadline=None)
+@given(fields_of_heads, steps)
+def test_one_reader_takes_any_heads_in_a_row_as_the_authority_does(
+    fields: Fields, steps: list[Step]
+) -> None:
+    drive(fields, steps, [make() for make in POLICIES])
+
+
 def test_of_two_lines_that_were_equal_the_one_that_changes_is_no_guess() -> None:
     reader = RequestReader(policy())
     for second in (b"b", b"a", b"c", b"d"):
@@ -447,12 +589,14 @@ def test_of_two_lines_that_were_equal_the_one_that_changes_is_no_guess() -> None
         assert outcome(reader.feed(head)) == by_authority(head, policy())
 
 
+# Planted faults: each must make one of the comparisons above fail.
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("fault", ["value", "shape", "put", "kind"])
 def test_the_comparison_catches_a_tier_that_is_too_lax(
     fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planted faults: each must make one of the comparisons above fail."""
     if fault == "value":  # a loose line with anything in it
         lax = re.compile(rb"([^:]+): ([^\r]*)").fullmatch
         monkeypatch.setattr("gwd.http.recall.match_loose", lax)
@@ -463,5 +607,139 @@ def test_the_comparison_catches_a_tier_that_is_too_lax(
     else:  # a value that means something taken for one that does not
         monkeypatch.setattr("gwd.http.recall._VALUED", frozenset())
         monkeypatch.setattr("gwd.http.recall._LOOSE", frozenset(range(14)))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="differs"):
         compare_connections(2_000)
+
+
+class OneOfAKind(dict):
+    """Shapes in which a second line of `kind` does not count."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def get(self, key: tuple, default: object = None) -> object:
+        minor, *verdicts = key
+        of_kind = [at for at, field in enumerate(verdicts) if field.kind == self.kind]
+        return super().get(
+            (minor, *(field for at, field in enumerate(verdicts) if at not in of_kind[1:])), default
+        )
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("kind", [Kind.HOST, Kind.LENGTH, Kind.AUTHORIZATION])
+def test_a_second_field_let_through_by_shapes_is_seen(
+    kind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lax() -> GatePolicy:
+        made = GatePolicy(removed=frozenset({b"x-user-id"}))
+        made.shapes = OneOfAKind(kind)
+        return made
+
+    monkeypatch.setitem(globals(), "policy", lax)
+    with pytest.raises(AssertionError, match="differs"):
+        compare_connections(2_000)
+
+
+class LastOfAnyPolicy(LastHead):
+    def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
+        return super().again(data, self._policy)
+
+
+class LastOfAnyVersion(LastHead):
+    def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
+        line_end = data.find(b"\r\n")
+        self._minor = data[line_end - 1 : line_end]
+        return super().again(data, policy)
+
+
+class LastWithoutEnd(LastHead):
+    """Does not look whether the lines behind the last one that changes end there."""
+
+    def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
+        self._after = self._after[:-4]
+        return super().again(data, policy)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("fault", ["known", "shapes", "policy", "version", "end"])
+def test_a_memory_that_lasts_too_long_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = {"policy": LastOfAnyPolicy, "version": LastOfAnyVersion, "end": LastWithoutEnd}
+    monkeypatch.setattr("gwd.http.gate.LastHead", last.get(fault, LastHead))
+
+    @settings(
+        max_examples=1_000,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],  # that it is found is enough
+        report_multiple_bugs=False,
+    )
+    @given(fields_of_heads, steps)
+    def compare(fields: Fields, steps: list[Step]) -> None:
+        in_force = [make() for make in POLICIES]
+        if fault in ("known", "shapes"):  # verdicts that outlive their policy
+            for each in in_force:
+                each.known, each.loose = in_force[0].known, in_force[0].loose
+                if fault == "shapes":
+                    each.shapes = in_force[0].shapes
+        drive(fields, steps, in_force)
+
+    with pytest.raises(AssertionError, match="differs"):
+        compare()
+
+
+class OfAnyMethod(ResponseReader):
+    def feed(self, data: bytes, method: str) -> ResponseHead | None:
+        self._last_method = method
+        return super().feed(data, method)
+
+
+class OfAnyEnd(ResponseReader):
+    """Takes for the last head what goes on where that had its empty line."""
+
+    def feed(self, data: bytes, method: str) -> ResponseHead | None:
+        last = self._last_head[:-2]
+        if last and method == self._last_method and data.startswith(last):
+            self.rest = data[data.index(b"\r\n\r\n") + 4 :]
+            return self._last
+        return super().feed(data, method)
+
+
+class OfAnyFields(ResponseReader):
+    """Takes for the last head what has its status line and its size."""
+
+    def feed(self, data: bytes, method: str) -> ResponseHead | None:
+        last, end = self._last_head, data.find(b"\r\n\r\n") + 4
+        line_end = last.find(b"\r\n")
+        alike = end == len(last) and data.startswith(last[: line_end + 2])
+        if last and alike and method == self._last_method:
+            self.rest = data[end:]
+            return self._last
+        return super().feed(data, method)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("make", [OfAnyMethod, OfAnyEnd, OfAnyFields])
+def test_an_answer_remembered_for_another_one_is_seen(make: type[ResponseReader]) -> None:
+    with pytest.raises(AssertionError, match="differs"):
+        compare_responses(20_000, make)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("name", "lax"),
+    [
+        ("gate.is_clean", lambda head: True),
+        ("response.TOKEN", re.compile(rb".*")),
+        ("response._DROPPED", frozenset()),
+        ("response._FORWARDED", frozenset({b"connection"})),
+        ("response._FORWARDED", frozenset({b"content-length"})),
+    ],
+)
+def test_a_response_judged_too_laxly_is_seen(
+    name: str, lax: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"gwd.http.{name}", lax)
+    with pytest.raises(AssertionError):
+        compare_responses(20_000)
