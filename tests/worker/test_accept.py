@@ -81,21 +81,17 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlainRig]:
         made.close()
 
 
-def come_and_go(rig: PlainRig) -> list[dict]:
-    """Have clients whose connections end in several ways. What the loop complains of."""
-    complaints: list[dict] = []
-    rig.loop.set_exception_handler(lambda loop, context: complaints.append(context))
+def come_and_go(rig: PlainRig, taken: Taken) -> None:
+    """Have five clients, one by one, whose connections end in several ways."""
     for sends in (b"", b"GET", ASKS % b"", ASKS % b"Connection: close\r\n", b"nonsense\r\n\r\n"):
+        before = len(taken.numbers)
         with socket.create_connection(rig.address, 5) as client:
             client.sendall(sends)
             rig.run(asyncio.sleep(0.05))
-        rig.run(asyncio.sleep(0.05))
-        assert not rig.worker.census.connections
-    return complaints
-
-
-def test_the_loop_has_nothing_to_complain_of(rig: PlainRig) -> None:
-    assert come_and_go(rig) == []
+        for _ in range(1000):
+            if len(taken.numbers) > before:
+                break
+            rig.run(asyncio.sleep(0.005))
 
 
 @pytest.mark.plain
@@ -106,6 +102,6 @@ def test_a_descriptor_that_is_another_s_by_now_stays_open(
     """And with the plain C type it would not, which shows that the test can tell."""
     used = gwd.worker.accept.Accepted if kind is None else kind
     monkeypatch.setattr(gwd.worker.accept, "Accepted", taking(used, taken))
-    come_and_go(rig)
+    come_and_go(rig, taken)
     assert len(taken.numbers) == taken.reused == 5
     assert taken.open_still() == (taken.numbers if kind is None else [])
