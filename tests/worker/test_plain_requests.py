@@ -124,15 +124,20 @@ def rig(
 def test_ten_times_the_requests_make_no_more_tasks_futures_or_timers(rig: CountingRig) -> None:
     opened = rig.ask(10)
     assert opened["create_task"] > 0, "connections to the service take a task, so tasks are seen"
-    rig.timers.clear()
-    began = time.monotonic()
-    few = rig.ask(50)
-    many = rig.ask(500)
-    ticks = (time.monotonic() - began) / TICK + 2
+    asked = 10
+    for _ in range(CLIENTS):
+        asked += 550
+        rig.timers.clear()
+        began = time.monotonic()
+        few = rig.ask(50)
+        many = rig.ask(500)
+        ticks = (time.monotonic() - began) / TICK + 2
+        if not few["create_task"] + many["create_task"]:
+            break  # else one more connection was needed, of which each client needs one at most
     assert few == many == {"create_task": 0, "create_future": CLIENTS}
     clock = rig.worker.clock
     assert [each for each in rig.timers if getattr(each, "__self__", None) is not clock] == []
     # asyncio's call_later is a call_at, too.
     assert len(rig.timers) <= 2 * ticks
     rig.worker.account.flush()
-    assert rig.log.read_text().count("\n") == CLIENTS * 560
+    assert rig.log.read_text().count("\n") == CLIENTS * asked
