@@ -134,6 +134,8 @@ class Opening:
         "_entered",
         "_held",
         "_journey",
+        "_left",
+        "_queued_at",
         "_sock",
         "_watching",
         "accepted_at",
@@ -155,6 +157,10 @@ class Opening:
         """What came of a PROXY header that is not whole yet."""
         self._watching = False
         self._entered = False
+        self._queued_at = 0.0
+        """Since when it has stood in the line; 0 if it has not."""
+        self._left = 0.0
+        """Seconds that it may take once its turn comes."""
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self.accepted_at = time.monotonic()
         self.worker = worker
@@ -255,7 +261,7 @@ class Opening:
             first = b""
         if first and first[0] == HELLO:
             self._unwatch()
-            self.worker.handshakes.queue(self)
+            self._queue()
         elif first.isupper():  # HTTP, most likely: there it is told what it has to speak here
             self._unwatch()
             self._leave()
@@ -263,11 +269,20 @@ class Opening:
         else:
             self._fail()
 
+    def _queue(self) -> None:
+        """Stand in the line. Its own time stands meanwhile; those whose turn it is have as much as
+        one may have, so its turn comes by then."""
+        worker = self.worker
+        now = self._queued_at = time.monotonic()
+        self._left = max(LEAST, self.deadline - now)
+        worker.clock.arm(self, self.deadline + worker.settings.handshake_timeout + TICK)
+        worker.handshakes.queue(self)
+
     def handshake(self) -> None:
         """It is this one's turn."""
         self.handshaking = True
         worker = self.worker
-        left = max(LEAST, self.deadline - time.monotonic())
+        self.accepted_at += time.monotonic() - self._queued_at
         worker.clock.disarm(self)
         # Whatever ends it before it is done, ends it with a reset.
         set_linger(self._sock, reset=True)
@@ -276,7 +291,7 @@ class Opening:
             cast("Callable[[], asyncio.Protocol]", lambda: connection),
             self._sock,
             ssl=worker.tls.of(self._bind),
-            ssl_handshake_timeout=left,
+            ssl_handshake_timeout=self._left,
             ssl_shutdown_timeout=NO_LIMIT,
         )
         self._advance(None)
@@ -334,6 +349,8 @@ class Opening:
     def dawdles(self, now: float, patience: float) -> bool:
         """Whether it has said nothing for `patience` seconds, or spoken of itself for thrice that:
         a handshake over a long way takes several turns."""
+        if self._queued_at and not self.handshaking:
+            return False  # it waits for us
         silent = self._watching and not self._held
         return now - self.accepted_at > (patience if silent else 3 * patience)
 
