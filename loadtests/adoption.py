@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import math
 import os
 import signal
@@ -279,7 +278,7 @@ def main() -> int:
         options.report.mkdir(parents=True, exist_ok=True)
         title = ["# A hung worker, and fewer workers", "", machine.words(found), ""]
         (options.report / "report.md").write_text("\n".join([*title, *lines, ""]))
-        (options.report / "meta.json").write_text(json.dumps(found, indent=2) + "\n")
+        machine.keep(options.report, found)
     return 0 if all(visit.outcome in (ANSWERED, RACED) for visit in visits) else 1
 
 

@@ -168,7 +168,7 @@ def keep(
     (directory / "report.md").write_text("\n\n".join(sections) + "\n")
     micros = {name: [round(value * 1e6, 1) for value in values] for name, values in found.items()}
     (directory / "latencies.json").write_text(json.dumps(micros) + "\n")
-    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    machine.keep(directory, meta)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -123,7 +122,7 @@ def main() -> None:
     if reports is not None:
         sections = [f"# Scenarios, {meta['started'][:10]}", machine.words(meta), table(outcomes)]
         (reports / "report.md").write_text("\n\n".join(sections) + "\n")
-        (reports / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+        machine.keep(reports, meta)
     sys.exit(1 if any(outcome.status for outcome in outcomes) else 0)
 
 

@@ -173,18 +173,18 @@ class LastHead:
             field = loose_field(line, self._policy)
             if field is None:
                 return
+            place = 0
             if field.line:
                 if texts.count(line) != 1:
                     return  # which of several it is decides in which order they go on
                 where = texts.index(line)
                 pieces += (_LINE_END.join((*behind, *texts[there:where], field.value)), b"")
                 behind, there = (b"",), where + 1
+                place = len(pieces) - 1
             elif not field.kind:
                 return  # it is dropped, and means nothing: rare enough for the long way
-            place = len(pieces) - 1 if field.line else 0
-            changes.append(
-                (_LINE_END.join((b"", *lines[here + 1 : at], field.value)), field, place)
-            )
+            between = _LINE_END.join((b"", *lines[here + 1 : at], field.value))
+            changes.append((between, field, place))
             here = at
         self._changes = tuple(changes)
         self._after = _LINE_END.join((b"", *lines[here + 1 :]))

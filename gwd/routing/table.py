@@ -91,6 +91,8 @@ class RouteTable:
         `host` lower-case without port ("" if the request has none), `path` in normal form.
         Returns a Refusal 404 "no_route" or 405 "method_not_allowed" with Allow.
         """
+        if path[0] != "/":
+            return _nowhere()  # "*", which is no path: no pattern is meant for it
         chain = self._chains.get(host)
         if chain is None:
             chain = self._chain_of(host)
@@ -100,7 +102,7 @@ class RouteTable:
                 return match
         allowed = {method for paths in chain for method in paths.methods(path)}
         if not allowed:
-            return Refusal(404, "no_route", "No route takes this host and path.")
+            return _nowhere()
         allow = ", ".join(sorted(allowed))
         return Refusal(
             405,
@@ -200,6 +202,10 @@ def conflicts(routes: Sequence[Route]) -> list[RouteConflict]:
     for _ in table._grow(routes, found):
         pass
     return found
+
+
+def _nowhere() -> Refusal:
+    return Refusal(404, "no_route", "No route takes this host and path.")
 
 
 class _Leaf:
@@ -316,7 +322,7 @@ class _Paths:
             if found is not None:
                 return found
         node: _Node | None = self.start
-        if node is None or path[0] != "/":
+        if node is None:
             return None
         # What lies deeper than any pattern stays one piece: only a prefix can take it.
         parts = path[1:].split("/", self.depth)
@@ -379,7 +385,7 @@ class _Paths:
         """Methods of all routes that match `path`; for Allow, so none of them is without."""
         leaves = [self.exact.get(path)]
         parts = path[1:].split("/", self.depth)
-        for node, at in self._walk(parts) if path[0] == "/" else ():
+        for node, at in self._walk(parts):
             leaves.append(node.rest)
             if at == len(parts):
                 leaves.append(node.leaf)

@@ -64,8 +64,8 @@ class Budget:
         """`holder` may hold `size` bytes more from now on."""
         self.suspects.add(holder)
         before = self._unseen
-        self._unseen = now = before + size
-        if before <= self._most // UNSEEN < now:
+        self._unseen = before + size
+        if before <= self._most // UNSEEN < self._unseen:
             self._call_soon(self._look_at_once)
 
     def tick(self, now: float, connections: AbstractSet[Holder], most: int) -> None:

@@ -157,16 +157,17 @@ class ClientConnection(AnsweringConnection):
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
-        elif state == IDLE and self.status and not self._idle_too_long():
+        elif state == IDLE and self.status and (left := self._idle_left()) > 0:
             self._reader.forget()
-            self._arm(self._worker.settings.idle_timeout - FORGET)
+            self._arm(left)
         elif state in (IDLE, LINGER):
             self._leave()
         else:
             self._abort()
 
-    def _idle_too_long(self) -> bool:
-        return self._worker.clock.now - self.idle_since >= self._worker.settings.idle_timeout
+    def _idle_left(self) -> float:
+        """Seconds for which it may go on being idle."""
+        return self.idle_since + self._worker.settings.idle_timeout - self._worker.clock.now
 
     # requests, in their order
 

@@ -76,7 +76,6 @@ class Worker:
         "_next_log",
         "_next_tls",
         "_ports",
-        "_processes",
         "_proxy_said_at",
         "_retired",
         "_spoken",
@@ -110,13 +109,12 @@ class Worker:
         self.budget = Budget(self.loop.call_soon)
         self.upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
-        self._processes = ProcessTable(child.segment)
         self._endpoints = EndpointTable(child.segment)
         self._bans = Bans(child.segment)
         self._bans_seen = 0
         self._bans_at = 0.0
         self._words = child.segment.words
-        self._dropped_cell = self._processes.cell(child.column, LOG_DROPPED)
+        self._dropped_cell = ProcessTable(child.segment).cell(child.column, LOG_DROPPED)
         self.tls = child.tls
         """Whose `of` has the context for handshakes on a listener."""
         self._next: Tables | None = None

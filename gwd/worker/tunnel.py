@@ -329,8 +329,7 @@ class Tunnel:
         self._watch()
 
     def _cut_reader(self, end: End, reason: str) -> None:
-        self._worker.heap.freed += self.buffered()
-        self.cut(reason if end is self.client else f"upstream_{reason}")
+        self._for.kill(reason if end is self.client else f"upstream_{reason}")
 
     def _sweep(self) -> None:
         """Whoever has not left yet leaves now: in good order if our last words went out."""

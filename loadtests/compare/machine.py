@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import re
@@ -31,6 +32,11 @@ def meta(module: str, versions: Mapping[str, str] | None = None) -> dict[str, An
         "load_average": os.getloadavg(),
         "versions": {"interpreter": sys.version.split()[0], **(versions or {})},
     }
+
+
+def keep(directory: Path, found: Mapping[str, Any]) -> None:
+    """Write what `meta` found beside a report in `directory`."""
+    (directory / "meta.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def programs(*names: str) -> dict[str, str]:

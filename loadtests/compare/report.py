@@ -54,4 +54,4 @@ def keep(
         "rounds": [asdict(r) for r in rounds],
     }
     (directory / history.ROUNDS).write_text(json.dumps(plain, indent=1) + "\n")
-    (directory / "meta.json").write_text(json.dumps({**meta, **how}, indent=1) + "\n")
+    machine.keep(directory, {**meta, **how})

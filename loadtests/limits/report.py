@@ -69,4 +69,4 @@ def keep(
         ],
     }
     (directory / "report.json").write_text(json.dumps(plain, indent=1) + "\n")
-    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    machine.keep(directory, meta)

@@ -89,7 +89,7 @@ def keep(
         for show in shows
     ]
     (directory / "scale.json").write_text(json.dumps(plain, indent=1) + "\n")
-    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    machine.keep(directory, meta)
 
 
 if __name__ == "__main__":

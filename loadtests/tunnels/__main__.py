@@ -12,7 +12,6 @@ or if a message or an event does not come, in its order, as it was sent.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import tempfile
@@ -76,7 +75,7 @@ def keep(directory: Path, sections: Sequence[str], meta: Mapping[str, Any]) -> N
     directory.mkdir(parents=True, exist_ok=True)
     title = f"# WebSocket and event streams, {str(meta['started'])[:10]}"
     (directory / "report.md").write_text("\n\n".join([title, *sections]) + "\n")
-    (directory / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    machine.keep(directory, meta)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,8 @@ def taken() -> Iterator[Taken]:
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlainRig]:
     monkeypatch.setenv("GWD_EVENT_LOOP", "uvloop")
-    made = PlainRig(tmp_path)
-    try:
+    with closing(PlainRig(tmp_path)) as made:
         yield made
-    finally:
-        made.close()
 
 
 def come_and_go(rig: PlainRig, taken: Taken) -> None:

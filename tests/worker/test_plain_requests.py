@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,11 +115,8 @@ def rig(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[CountingRig]:
     monkeypatch.setenv("GWD_EVENT_LOOP", request.param)
-    made = CountingRig(tmp_path)
-    try:
+    with closing(CountingRig(tmp_path)) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_ten_times_the_requests_make_no_more_tasks_futures_or_timers(rig: CountingRig) -> None:
