@@ -24,16 +24,15 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from gwd.clock import NEVER, TICK, Clock
+from gwd.clock import NEVER, TICK
 from gwd.http.bodies import LAST_CHUNK, encode_chunk
-from gwd.http.head import ResponseHead, SwitchHead
+from gwd.http.head import RequestHead, ResponseHead, SwitchHead
 from gwd.http.problem import Refusal
 from gwd.upstream.connection import Connection
 from gwd.upstream.endpoint import Endpoint
+from gwd.upstream.replay import HOLD, HeldBody, Trials
 from gwd.upstream.upstream import Upstream
 
-HOLD = 65536
-"""Bytes of a request's body that are kept so that it can be sent again."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2, less TRACE, which is refused."""
 _BODY_UNUSUAL = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
@@ -80,34 +79,22 @@ class Sink(Protocol):
 class Exchange:
     """One request on its way to `upstream` for `sink`."""
 
-    # Slots, all of them filled at once: thousands of exchanges are under way, and an attribute that
-    # comes later would give each of them a dictionary.
     __slots__ = (
-        "_chunked",
-        "_clock",
         "_deadline",
+        "_head",
         "_held",
-        "_held_size",
-        "_lines",
-        "_moves",
         "_own",
-        "_patience",
-        "_replayable",
-        "_retries",
-        "_retrying",
         "_sent_ns",
         "_start",
-        "_tried",
+        "_trials",
         "_upstream",
         "_whole",
-        "_write_timeout",
         "answered_ns",
         "attempts",
         "config",
         "connection",
         "endpoint",
         "fresh",
-        "host_line",
         "idempotent",
         "method",
         "reusable",
@@ -116,48 +103,41 @@ class Exchange:
         "state",
         "wait_until",
     )
-    __deletable__ = ("config",)
-    """To mypyc: a tunnel parts with it."""
+    __deletable__ = ("_head", "config")
+    """To mypyc: a tunnel parts with them."""
+
+    _sent_ns: int
+    """When the request was whole, monotonic ns."""
+    _whole: bool
+    """Whether all of the request's body has come."""
+    fresh: bool
+    """While it waits for a connection: whether only one that has served nobody will do."""
+    wait_until: float
+    """While it waits for a connection: when it has waited long enough."""
 
     def __init__(
         self,
         upstream: Upstream,
         sink: Sink,
-        clock: Clock,
-        method: str,
+        head: RequestHead,
         start: bytes,
-        host_line: bytes,
-        lines: bytes,
         own: bytes,
-        chunked: bool,
         timeout: float | None,
-        write_timeout: float,
     ) -> None:
-        """`start` is the request line; `host_line` the Host field the client asked for; `lines` its
-        other fields, `own` the gateway's, with the empty line at the end. `timeout` bounds the
-        whole exchange up to the answer's head, in seconds."""
-        self.config = config = upstream.config
+        """`head` is the client's, which stays as it is until the answer is complete; `start` the
+        request line in place of its own, `own` the fields that the gateway adds, with the empty
+        line at the end. `timeout` bounds the whole exchange up to the answer's head, in seconds."""
+        self.config = upstream.config
         self.sink = sink
-        self.method = method
+        self.method = method = head.method
         self.idempotent = method in IDEMPOTENT
-        self.host_line = host_line
+        self._head = head
         self._upstream = upstream
-        self._clock = clock
         self._start = start
-        self._lines = lines
         self._own = own
-        self._chunked = chunked
-        self._patience = config.response_timeout + TICK
-        self._write_timeout = write_timeout
-        self._deadline = NEVER if timeout is None else clock.now + timeout + TICK
-        self._held: list[bytes] | None = None
-        self._held_size = 0
-        self._replayable = True
-        self._whole = False
-        self._tried: tuple[Endpoint, ...] = ()
-        self._moves = self._retries = 0
-        self._retrying = False
-        self._sent_ns = 0
+        self._deadline = NEVER if timeout is None else upstream.clock.now + timeout + TICK
+        self._held: HeldBody | None = None
+        self._trials: Trials | None = None
         self.state = WAITING
         self.attempts = 0
         self.served_by = ""
@@ -169,10 +149,6 @@ class Exchange:
         self.reusable = False
         """Whether its connection may serve another request once the answer is complete, as far as
         the request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
-        self.fresh = False
-        """Whether only a connection that has served nobody will do."""
-        self.wait_until = NEVER
-        """When, waiting for a connection, it has waited long enough."""
         upstream.active += 1
 
     @property
@@ -195,12 +171,13 @@ class Exchange:
         if state >= ANSWERING:
             return
         self._whole = last
+        held = self._hold(data) if data else self._held
         if state == WAITING:
-            self._hold(data)
-            if self._held_size > HOLD:
+            if held is not None and held.size > HOLD:
                 self.sink.pause_body()
             return
-        self._remember(data)
+        if held is not None:
+            held.sent()
         connection = self.connection
         assert connection is not None
         wire = self._wire(data, last)
@@ -219,7 +196,7 @@ class Exchange:
 
     def held(self) -> int:
         """Bytes of the request's body that are held: to be sent again, or not yet taken."""
-        size = self._held_size if self._held is not None else 0
+        size = self._held.size if self._held is not None else 0
         return size + self.connection.unwritten() if self.connection is not None else size
 
     def abandon(self) -> None:
@@ -237,13 +214,15 @@ class Exchange:
 
     def _set_out(self, fresh: bool = False) -> None:
         upstream = self._upstream
-        endpoint = upstream.pick(self._tried) or upstream.choose(self._tried)
-        if endpoint is None and self._tried:
-            endpoint, fresh = upstream.choose(()), True
+        tried = self._trials.tried if self._trials is not None else ()
+        endpoint = upstream.pick(tried)
         if endpoint is None:
-            self._fail("no_healthy_endpoint")
-            return
-        self.state = WAITING
+            endpoint = upstream.choose(tried)
+            if endpoint is None and tried:
+                endpoint, fresh = upstream.choose(()), True
+            if endpoint is None:
+                self._fail("no_healthy_endpoint")
+                return
         self.endpoint = endpoint
         self.served_by = endpoint.address
         self.attempts += 1
@@ -251,7 +230,8 @@ class Exchange:
         if connection is not None:
             self.assigned(connection)
             return
-        self.wait_until = min(self._clock.now + self.config.pending_timeout + TICK, self._deadline)
+        until = upstream.clock.now + self.config.pending_timeout + TICK
+        self.wait_until = min(until, self._deadline)
         if endpoint.waiting and upstream.full():
             self._fail("queue_full")
             return
@@ -261,18 +241,15 @@ class Exchange:
     def assigned(self, connection: Connection) -> None:
         """`connection` is ours: the head and what is held of the body go out in one write."""
         self.connection = connection
-        host = self._upstream.host_line or self.host_line
-        if not host or self._upstream.uses_endpoint_host:
+        upstream, head = self._upstream, self._head
+        host = upstream.host_line or head.host_line
+        if not host or upstream.uses_endpoint_host:
             host = connection.endpoint.host_line  # an HTTP/1.0 client may have named none
-        whole, held = self._whole, self._held
         body = b""
-        if held or self._chunked:
-            body = self._wire(b"".join(held or ()), whole)
-            if self._held_size > HOLD:
-                self._replayable = False
-                self._held = None
-        wire = b"".join((self._start, host, self._lines, self._own, body))
-        if whole:
+        if self._held is not None or head.chunked:
+            body = self._open_body()
+        wire = b"".join((self._start, host, head.lines, self._own, body))
+        if self._whole:
             connection.begin(self, wire, self._await_answer())
         else:
             self.state = SENDING
@@ -282,30 +259,33 @@ class Exchange:
     def _await_answer(self) -> float:
         """The request is whole; until when the answer's head has to come."""
         self.state = AWAITING
-        self.reusable = not self._held_size or self.method not in _BODY_UNUSUAL
+        self.reusable = self._held is None or self.method not in _BODY_UNUSUAL
         self._sent_ns = time.monotonic_ns()
-        until = self._clock.now + self._patience
+        until = self._upstream.clock.now + self.config.response_timeout + TICK
         return until if until < self._deadline else self._deadline  # noqa: FURB136 min() costs more
 
+    def _open_body(self) -> bytes:
+        """What is here of the body, as it is sent."""
+        held = self._held
+        if held is None:
+            return self._wire(b"", self._whole)
+        body = self._wire(held.pieces(), self._whole)
+        held.sent()
+        return body
+
     def _wire(self, data: bytes, last: bool) -> bytes:
-        if not self._chunked:
+        if not self._head.chunked:
             return data
         if last:
             return (encode_chunk(data) if data else b"") + LAST_CHUNK
         return encode_chunk(data) if data else b""
 
-    def _hold(self, data: bytes) -> None:
-        if self._held is None:
-            self._held = []
-        self._held.append(data)
-        self._held_size += len(data)
-
-    def _remember(self, data: bytes) -> None:
-        if self._replayable and data:
-            self._hold(data)
-            if self._held_size > HOLD:
-                self._replayable = False
-                self._held = None
+    def _hold(self, data: bytes) -> HeldBody:
+        held = self._held
+        if held is None:
+            held = self._held = HeldBody()
+        held.add(data)
+        return held
 
     # the connection's side: the answer
 
@@ -324,7 +304,8 @@ class Exchange:
             self._end()
         else:
             self.state = ANSWERING
-            self._held = None
+            if self._held is not None:
+                self._held.let_go()
         self.sink.answer(head, data, last)
 
     def switched(self, head: SwitchHead, rest: bytes) -> None:
@@ -339,7 +320,8 @@ class Exchange:
     def upstream_full(self) -> None:
         """The upstream reads the request slower than it comes."""
         if self.state == SENDING and self.connection is not None:
-            self.connection.arm(self._clock.now + self._write_timeout + TICK)
+            upstream = self._upstream
+            self.connection.arm(upstream.clock.now + upstream.write_timeout + TICK)
             self.sink.pause_body()
 
     def upstream_drained(self) -> None:
@@ -360,7 +342,7 @@ class Exchange:
         self._move(reason)
 
     def waited_too_long(self) -> None:
-        late = self._clock.now >= self._deadline
+        late = self._upstream.clock.now >= self._deadline
         self._fail("upstream_timeout" if late else "pending_timeout")
 
     def lost(self, connection: Connection) -> None:
@@ -406,15 +388,15 @@ class Exchange:
     # moving on
 
     def _may_repeat(self) -> bool:
-        return self.idempotent and self._replayable
+        return self.idempotent and (self._held is None or self._held.complete)
 
     def _may_retry(self) -> bool:
-        return (
-            self._may_repeat()
-            and self._retries < self.config.retries
-            and self._clock.now < self._deadline
-            and (self._retrying or self._upstream.retry_allowed())
-        )
+        upstream, trials = self._upstream, self._trials
+        if not self._may_repeat() or upstream.clock.now >= self._deadline:
+            return False
+        if trials is None or not trials.retrying:
+            return self.config.retries > 0 and upstream.retry_allowed()
+        return trials.retries < self.config.retries
 
     def _retry_or_fail(self, reason: str) -> None:
         if self._may_retry():
@@ -423,23 +405,23 @@ class Exchange:
             self._fail(reason)
 
     def _retry(self) -> None:
-        self._retries += 1
-        if not self._retrying:
-            self._retrying = True
+        trials = self._in_vain()
+        trials.retries += 1
+        if not trials.retrying:
+            trials.retrying = True
             self._upstream.retrying += 1
-        self._exclude()
         self._leave()
         self._set_out()
 
     def _move(self, reason: str) -> None:
         """Nothing was lost: go on elsewhere, counting against neither `retries` nor budget."""
-        self._moves += 1
+        trials = self._in_vain()
+        trials.moves += 1
         most = len(self.config.endpoints) + 1
-        self._exclude()
         self._leave()
-        if self._moves > most or self._clock.now >= self._deadline:
+        if trials.moves > most or self._upstream.clock.now >= self._deadline:
             self._fail(reason)
-        elif self._moves == most or self._upstream.choose(self._tried) is None:
+        elif trials.moves == most or self._upstream.choose(trials.tried) is None:
             # Every endpoint was tried. One that merely dropped an idle connection may be asked
             # again on a fresh one; one that could not be reached was reached for often enough.
             if reason == "upstream_closed":
@@ -449,9 +431,14 @@ class Exchange:
         else:
             self._set_out()
 
-    def _exclude(self) -> None:
+    def _in_vain(self) -> Trials:
+        """It has been at its endpoint in vain."""
+        trials = self._trials
+        if trials is None:
+            trials = self._trials = Trials()
         if self.endpoint is not None:
-            self._tried = (*self._tried, self.endpoint)
+            trials.tried = (*trials.tried, self.endpoint)
+        return trials
 
     def _endpoint_failed(self) -> None:
         if self.endpoint is not None:
@@ -459,6 +446,7 @@ class Exchange:
 
     def _leave(self) -> None:
         """Part from endpoint and connection."""
+        self.state = WAITING
         endpoint, self.endpoint = self.endpoint, None
         self.connection = None
         if endpoint is not None:
@@ -470,10 +458,11 @@ class Exchange:
         if endpoint is not None:
             endpoint.in_flight -= 1
         self.state = DONE
-        self._upstream.active -= 1
-        if self._retrying:
-            self._retrying = False
-            self._upstream.retrying -= 1
+        upstream, trials = self._upstream, self._trials
+        upstream.active -= 1
+        if trials is not None and trials.retrying:
+            trials.retrying = False
+            upstream.retrying -= 1
 
     def _fail(self, reason: str) -> None:
         status, detail = _REFUSALS[reason]

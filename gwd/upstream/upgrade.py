@@ -14,8 +14,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from gwd.clock import Clock
-from gwd.http.head import SwitchHead
+from gwd.http.head import RequestHead, SwitchHead
 from gwd.http.websocket import Handshake, check_switch
 from gwd.upstream.connection import Connection
 from gwd.upstream.exchange import Exchange, Sink
@@ -39,29 +38,14 @@ class UpgradeExchange(Exchange):
         self,
         upstream: Upstream,
         sink: SwitchSink,
-        clock: Clock,
+        head: RequestHead,
         start: bytes,
-        host_line: bytes,
-        lines: bytes,
         own: bytes,
         handshake: Handshake,
         timeout: float | None,
-        write_timeout: float,
     ) -> None:
         """As `Exchange`; `own` has Upgrade and Connection."""
-        super().__init__(
-            upstream,
-            sink,
-            clock,
-            "GET",
-            start,
-            host_line,
-            lines,
-            own,
-            False,
-            timeout,
-            write_timeout,
-        )
+        super().__init__(upstream, sink, head, start, own, timeout)
         # For the pool: a connection that is to live long has to be alive, as for a POST.
         self.idempotent = False
         self._handshake = handshake
@@ -80,6 +64,6 @@ class UpgradeExchange(Exchange):
         self.endpoint = None  # it is not left yet
         self._end()
         # What is kept of it is what the log will tell: a tunnel holds no config, and no head.
-        del self.config
-        self._start = self._lines = self._own = b""
+        del self.config, self._head
+        self._start = self._own = b""
         self._switch_sink.switched(head, rest, connection)

@@ -24,7 +24,6 @@ BUDGET_SHARE, BUDGET_LEAST = 0.2, 3
 
 class Upstream:
     __slots__ = (
-        "_clock",
         "_column",
         "_endpoints",
         "_loop",
@@ -32,18 +31,21 @@ class Upstream:
         "_retired",
         "_table",
         "active",
+        "clock",
         "config",
         "host_line",
         "name",
         "pick",
         "retrying",
         "uses_endpoint_host",
+        "write_timeout",
     )
 
     def __init__(
         self,
         config: plain.Upstream,
         workers: int,
+        write_timeout: float,
         table: EndpointTable,
         column: int,
         clock: Clock,
@@ -54,14 +56,17 @@ class Upstream:
         self.active = 0
         self.retrying = 0
         self._table, self._column = table, column
-        self._clock, self._loop, self._outbox = clock, loop, outbox
+        self.clock = clock
+        self._loop, self._outbox = loop, outbox
         self._endpoints: dict[str, Endpoint] = {}
         self._retired: list[Endpoint] = []
-        self.configure(config, workers)
+        self.configure(config, workers, write_timeout)
 
-    def configure(self, config: plain.Upstream, workers: int) -> None:
-        """Take a (new) config. Endpoints it does not name are retired."""
+    def configure(self, config: plain.Upstream, workers: int, write_timeout: float) -> None:
+        """Take a (new) config. Endpoints it does not name are retired. `write_timeout`: seconds for
+        which an endpoint may read nothing of a request."""
         self.config = config
+        self.write_timeout = write_timeout
         self.uses_endpoint_host = config.host_header == "endpoint"
         literal = config.host_header not in ("preserve", "endpoint")
         self.host_line = f"Host: {config.host_header}\r\n".encode() if literal else None
@@ -71,7 +76,7 @@ class Upstream:
             endpoint = before.pop(each.address, None)
             if endpoint is None:
                 endpoint = Endpoint(
-                    config, each, self._table, self._column, self._clock, self._loop, self._outbox
+                    config, each, self._table, self._column, self.clock, self._loop, self._outbox
                 )
             endpoint.configure(config, each, workers)
             self._endpoints[each.address] = endpoint

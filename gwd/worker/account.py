@@ -25,7 +25,7 @@ still, enough for the write not to count."""
 MOST_FIELD = 2048
 """Characters of a field that a client wrote; the rest is cut off."""
 NOT_COUNTED = -1
-"""In place of a route's cells: this one has been counted already."""
+"""In place of a route's cells: what it took has been counted already."""
 
 _NO_ROUTE = '"route":"-","upstream":""'
 _THREE = tuple(f"{number:03d}" for number in range(1000))
@@ -50,25 +50,10 @@ class Account:
 
     def end(self, client: AnsweringConnection, status: int, reason: str) -> None:
         """The request of `client` has ended with `status`; `reason` is "" if all went well."""
-        route = client.route
-        cells = client.tables.unrouted_cells if route is None else route.metrics_cells
-        self._note(client, status, reason, cells)
-
-    def switched(self, client: AnsweringConnection) -> None:
-        """The request of `client` became a tunnel. It is counted here, with the time up to the
-        101: a histogram of answers has no room for how long tunnels live."""
-        assert client.route is not None
-        micros = (time.monotonic_ns() - client.started_ns) // 1000
-        self._metrics.record(client.route.metrics_cells, client.status, micros)
-
-    def tunnel_ended(self, client: AnsweringConnection, reason: str) -> None:
-        """It has ended: its line is written, with all that passed."""
-        self._note(client, client.status, reason, NOT_COUNTED)
-
-    def _note(self, client: AnsweringConnection, status: int, reason: str, cells: int) -> None:
-        head, pending = client.head or NO_HEAD, client.pending
-        endpoint, attempts, answered_ns = "", 0, 0
-        if pending is not None:
+        head, pending, route = client.head or NO_HEAD, client.pending, client.route
+        if pending is None:
+            endpoint, attempts, answered_ns = "", 0, 0
+        else:
             endpoint, attempts = pending.served_by, pending.attempts
             answered_ns = pending.answered_ns
         if self._log.enabled:
@@ -78,7 +63,7 @@ class Account:
                 head.minor,
                 head.user_agent,
                 client.visitor,
-                client.route,
+                route,
                 endpoint,
                 attempts,
                 reason,
@@ -90,7 +75,7 @@ class Account:
         ended = self._ended
         ended.append(
             (
-                cells,
+                client.tables.unrouted_cells if route is None else route.metrics_cells,
                 status,
                 client.started_ns,
                 answered_ns,
@@ -104,6 +89,15 @@ class Account:
         )
         if len(ended) >= BATCH:
             self.flush()
+
+    def switched(self, client: AnsweringConnection) -> None:
+        """The request of `client` became a tunnel. It is counted here, with the time up to the
+        101: a histogram of answers has no room for how long tunnels live. When that ends, its line
+        is written, with all that passed."""
+        assert client.route is not None
+        micros = (time.monotonic_ns() - client.started_ns) // 1000
+        self._metrics.record(client.route.metrics_cells, client.status, micros)
+        client.route = client.route.outline(NOT_COUNTED)
 
     # what is done with what was noted
 

@@ -121,7 +121,8 @@ class AnsweringConnection(TimedConnection):
 
     def answer(self, head: ResponseHead, data: bytes, last: bool) -> None:
         """The upstream's answer: its head and the first part of its body."""
-        request = self.head
+        worker, transport, request = self._worker, self._transport, self.head
+        assert transport is not None
         assert request is not None
         self.status = head.status
         self.bytes_out = size = len(data)
@@ -139,9 +140,9 @@ class AnsweringConnection(TimedConnection):
             opening = open_head(head, framing)
         keep, minor = self._keep_alive, request.minor
         end = END if keep and minor else ending(minor, keep)
-        self._write(b"".join((opening, self.request_id.encode(), end, data)))
+        worker.outbox.put(transport, b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            self._worker.account.end(self, head.status, "")
+            worker.account.end(self, head.status, "")
             self._finish()
         elif self._write_paused:
             self._hold_answer()

@@ -360,7 +360,6 @@ class ClientConnection(AnsweringConnection):
         worker.clock.disarm(self)
         worker.account.switched(self)
         self._reader = RequestReader(NO_POLICY)
-        self.route = self.route.outline()
         self.logged = None
         self.head.lines, self.head.authorization = b"", None
         early, self._rest, self._ahead = self._rest + self._ahead, b"", b""

@@ -8,6 +8,7 @@ the route's `timeout` leaves. What the parts amount to is decided by `gwd.aggreg
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from gwd.aggregate.merge import Outcome, merge
@@ -136,21 +137,18 @@ class FanOut:
         self._starting = True
         self._budget = worker.budget
         self._budget.suspect(client, 0)
+        asked = copy(head)
+        asked.method, asked.lines, asked.chunked = "GET", lines, False
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
             sink.exchange = Exchange(
                 worker.upstreams[part.upstream],
                 sink,
-                worker.clock,
-                "GET",
+                asked,
                 f"GET {target} HTTP/1.1\r\n".encode("ascii"),
-                head.host_line,
-                lines,
                 own,
-                False,
                 route.timeout,
-                worker.settings.write_timeout,
             )
             limit = part.timeout
             if route.timeout is not None:

@@ -198,19 +198,8 @@ class Journey:
             added += b"Transfer-Encoding: chunked\r\n"
         elif head.content_length >= 0:
             added += b"Content-Length: %d\r\n" % head.content_length
-        exchange = client.pending = Exchange(
-            upstream,
-            client,
-            self._worker.clock,
-            head.method,
-            start,
-            head.host_line,
-            head.lines,
-            self._own_lines(client, head, added),
-            head.chunked,
-            route.timeout,
-            self._worker.settings.write_timeout,
-        )
+        own = self._own_lines(client, head, added)
+        exchange = client.pending = Exchange(upstream, client, head, start, own, route.timeout)
         exchange.start(body, whole)
 
     def _switch(
@@ -227,17 +216,9 @@ class Journey:
         start = head.line
         if route.rewrite is not None:
             start = _rewritten(route.rewrite, head, captures)
+        own = self._own_lines(client, head, added + SWITCH_LINES)
         exchange = client.pending = UpgradeExchange(
-            upstream,
-            client,
-            self._worker.clock,
-            start,
-            head.host_line,
-            head.lines,
-            self._own_lines(client, head, added + SWITCH_LINES),
-            handshake,
-            route.timeout,
-            self._worker.settings.write_timeout,
+            upstream, client, head, start, own, handshake, route.timeout
         )
         exchange.start(b"", True)
 

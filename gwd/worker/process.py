@@ -164,14 +164,16 @@ class Worker:
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
         self.census.follow(tables, self._control.workers)
+        workers, write_timeout = self._control.workers, snapshot.server.write_timeout
         for config in snapshot.upstreams:
             known = self.upstreams.get(config.name)
             if known is not None:
-                known.configure(config, self._control.workers)
+                known.configure(config, workers, write_timeout)
             else:
                 self.upstreams[config.name] = Upstream(
                     config,
-                    self._control.workers,
+                    workers,
+                    write_timeout,
                     self._endpoints,
                     self._child.column,
                     self.clock,

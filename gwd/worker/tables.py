@@ -80,11 +80,12 @@ class Route:
         if route.respond is not None and route.respond.redirect is not None:
             self.redirect = compile_template(route.path, route.respond.redirect)
 
-    def outline(self) -> Route:
-        """What accounting reads of it, and nothing else: for what may outlive its config."""
+    def outline(self, cells: int) -> Route:
+        """What accounting reads of it, and nothing else, to be counted in `cells`: for what may
+        outlive its config."""
         outline = Route.__new__(Route)
         outline.name, outline.log_part = self.name, self.log_part
-        outline.metrics_cells = self.metrics_cells
+        outline.metrics_cells = cells
         return outline
 
 

@@ -399,7 +399,7 @@ class Tunnel:
         self._over = True
         client = self._for
         client.bytes_in, client.bytes_out = self.client.read, self.upstream.read
-        self._worker.account.tunnel_ended(client, reason or self.leaving or self._fault)
+        self._worker.account.end(client, client.status, reason or self.leaving or self._fault)
 
     def _forget(self) -> None:
         """Both sides are gone."""

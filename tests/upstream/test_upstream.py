@@ -36,7 +36,7 @@ def test_another_number_of_workers_is_another_share_of_the_same_endpoints(tmp_pa
         table = EndpointTable(segment)
         table.assign([table_name("app", endpoint.address) for endpoint in config.endpoints])
         column = ProcessTable(segment).claim(WORKER, 0, 1)
-        upstream = Upstream(config, 2, table, column, Clock(loop), loop, Outbox(loop))
+        upstream = Upstream(config, 2, 30.0, table, column, Clock(loop), loop, Outbox(loop))
         before = list(upstream.endpoints)
         assert [endpoint.share for endpoint in before] == [32, 32]
         upstream.share(8)
