@@ -80,7 +80,7 @@ class RequestReader:
             last = self._last
             request = last.again(data, self.policy)
             if request is not None:
-                self.rest = data[last.end :] if last.end < len(data) else b""
+                self.rest = last.rest
                 return request
             request = self._recall(data)
             if request is not None:

@@ -90,11 +90,13 @@ def _no_head() -> RequestHead:
     head = RequestHead()
     head.method = head.path = head.query = head.host = ""
     head.minor, head.user_agent = 1, None
+    # Whatever follows is none of ours.
+    head.has_body, head.keep_alive = True, False
     return head
 
 
 NO_HEAD = _no_head()
-"""What is told of a request whose head could not be read."""
+"""What is told of a request whose head could not be read, or as long as there is none."""
 
 
 class ResponseHead:

@@ -10,17 +10,17 @@ One request of a connection is in flight, so the head handed out is the same obj
 what differs put in anew: it is good until the next one is looked for.
 
 Invariants, which make this a strict subset of the full look (SEC-28; tests/http/test_tiers.py):
-request lines are plain ones of the same version, which name no authority; the lines that change
-are such that `recall` would take them there, of the kind they were; all dies with the policy. Of
-heads whose fields are longer than `MOST_TAIL` nothing is kept.
+request lines are plain ones of HTTP/1.1, which name no authority; the lines that change are such
+that `recall` would take them there, of the kind they were; all dies with the policy. Of heads whose
+fields are longer than `MOST_TAIL` nothing is kept.
 """
 
 from __future__ import annotations
 
 from gwd.http.fields import Field, GatePolicy, is_value
 from gwd.http.head import NO_HEAD, RequestHead, UpgradeHead
-from gwd.http.recall import METHODS, forwarded_line, loose_field, put
-from gwd.http.target import match_plain
+from gwd.http.recall import METHODS, loose_field, put
+from gwd.http.target import match_plain_1_1
 
 MOST_TAIL = 2048
 MOST_CHANGING = 8
@@ -28,30 +28,31 @@ MOST_CHANGING = 8
 TRIES = 4
 """Heads in a row that are looked at for lines that change, to no avail."""
 _LINE_END = b"\r\n"
+_PRINTABLE = bytes(range(0x20, 0x7F))
 
 
 class LastHead:
-    """`end` is where the head ends that `again` has found."""
+    """`rest` is what follows the head that `again` has found."""
 
     __slots__ = (
         "_after",
         "_changes",
         "_changing",
         "_head",
-        "_minor",
+        "_most_line",
         "_pieces",
         "_policy",
         "_tail",
         "_tries",
-        "end",
+        "rest",
     )
 
     def __init__(self, policy: GatePolicy) -> None:
-        self.end = 0
+        self.rest = b""
         self._tail = b""
         """The last head from the end of its request line on; b"" if it is not remembered."""
         self._head = NO_HEAD
-        self._policy = policy
+        self._follow(policy)
         self._changes: tuple[tuple[bytes, Field, int], ...] = ()
         """Of each line that changes: the bytes before its value, since the value before; what
         stands for it in shapes; and where its value goes in `_pieces`, 0 if nowhere."""
@@ -61,8 +62,12 @@ class LastHead:
         """The lines as they are forwarded: what stays, and between, from 1 on, what changes."""
         self._changing: tuple[int, ...] = ()
         """The numbers of the lines that were seen to change."""
-        self._minor = b""
         self._tries = TRIES
+
+    def _follow(self, policy: GatePolicy) -> None:
+        self._policy = policy
+        self._most_line = min(policy.max_target, policy.max_head - MOST_TAIL)
+        """Bytes of a request line with which neither itself nor the head can be too long."""
 
     def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
         """The head at the beginning of `data`, if it is here whole and like the last one."""
@@ -88,9 +93,7 @@ class LastHead:
                     return None
                 value = data[begin:stop]
                 # What `match_loose` takes behind the name, but for blanks that are tabs.
-                if not (
-                    value.isascii() and value.decode().isprintable() and value.strip() == value
-                ):
+                if value.translate(None, _PRINTABLE) or value.strip() != value:
                     return None
                 if field.kind:
                     if not is_value(field.kind, value):
@@ -103,20 +106,16 @@ class LastHead:
                 return None
             head.lines = b"".join(pieces)
             self._tries = TRIES
-        match = match_plain(data, 0, line_end)
-        spare = policy.max_head - end
-        if match is None or line_end > policy.max_target or spare < 0:
+        match = match_plain_1_1(data, 0, line_end)
+        if match is None or line_end > self._most_line:
             return None
-        method, path, query, minor = match.groups()
-        if minor != self._minor:
-            return None
+        method, path, query = match.groups()
         head.method = METHODS[method]
         head.path = path.decode()
         head.query = query.decode() if query else ""
-        head.line = data[: line_end + 2] if head.minor else forwarded_line(match)
-        head.encoded_slash = False
-        head.spare = spare
-        self.end = end
+        head.line = data[: line_end + 2]
+        head.spare = policy.max_head - end
+        self.rest = data[end:] if end < len(data) else b""
         return head
 
     def forget(self) -> None:
@@ -137,16 +136,16 @@ class LastHead:
         if not request.keep_alive:
             return  # it was the connection's last
         line_end = head.find(_LINE_END)
-        plain = head.startswith(b"/", head.find(b" ") + 1)
-        if not plain or len(head) - line_end > MOST_TAIL or type(request) is UpgradeHead:
+        plain = head.startswith(b"/", head.find(b" ") + 1) and not request.encoded_slash
+        long = len(head) - line_end > MOST_TAIL
+        if not (plain and request.minor) or long or type(request) is UpgradeHead:
             self.forget()
             return
         before, self._tail = self._tail, head[line_end:]
         self._head = request
-        self._minor = b"1" if request.minor else b"0"
         self._changes = ()
         if policy is not self._policy:
-            self._policy = policy
+            self._follow(policy)
         elif recalled and before and self._tries:
             self._tries -= 1
             self._compare(before.split(_LINE_END), self._tail.split(_LINE_END))

@@ -16,13 +16,16 @@ from gwd.http.problem import Refusal
 from gwd.http.scan import malformed
 
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) ([!-~]++) HTTP/([0-9])\.([0-9])")
-match_plain = re.compile(
+_PLAIN = (
     rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) "
     rb"((?=/)(?:/[A-Za-z0-9_~!$&'()*+,:=@-][A-Za-z0-9_~!$&'()*+,:=@.-]*+)*+/?)"
-    rb"(\?[!$-;=?-\[\]_a-z~]*+)? HTTP/1\.([01])"
-).fullmatch
+    rb"(\?[!$-;=?-\[\]_a-z~]*+)? HTTP/1\."
+)
+match_plain = re.compile(_PLAIN + rb"([01])").fullmatch
 """Of request lines with nothing to decode, to remove or to refuse but their length (the path as in
 `paths`, the methods those served): method, path, query or None, and minor version."""
+match_plain_1_1 = re.compile(_PLAIN + rb"1").fullmatch
+"""Of those of HTTP/1.1: method, path, query or None."""
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}+")
 """All registered methods look so. Others, `get` above all, would reach upstreams that fold case."""
 _ILLEGAL_SIGNS = re.compile(r'[#"<>^{}\\|`]')

@@ -69,9 +69,11 @@ class Limiter:
         "_hash_key",
         "_interval",
         "_limited",
+        "_mapping",
         "_old",
         "_opaque",
         "_prefix",
+        "_read",
         "_recent",
         "_rows",
         "_rule",
@@ -93,7 +95,11 @@ class Limiter:
         if not (per_second > 0 and 1 <= burst <= MOST_BURST):
             raise ValueError(f"no rate to limit by: {per_second} per second, burst {burst}")
         self._words = segment.words
-        self._rows = RowTable(segment, column)
+        self._mapping = segment.mapping
+        self._rows = rows = RowTable(segment, column)
+        far = segment.sizes.columns - GROUP
+        self._read = (*READ, *[lambda _, cells: rows.read(cells)] * far)
+        """By the number of columns in use: the cells of all of them, from (bytes, byte)."""
         self._interval = 1e6 / per_second
         self._depth = burst * self._interval
         self._hash_key = segment.secret
@@ -129,8 +135,7 @@ class Limiter:
         # with a younger tag (the clock of tags came round) so far above that the sum shows it.
         base = (start & TAG_MASK) << COUNT_BITS
         tokens = 0
-        used = words[COLUMNS_USED]
-        for cell in READ[used](words, cells) if used <= GROUP else self._rows.read(cells):
+        for cell in self._read[words[COLUMNS_USED]](self._mapping, cells):
             if cell >= base:
                 tokens += cell - base
         if tokens > COUNT_MASK:

@@ -32,15 +32,15 @@ class NotASegment(ValueError):
 
 
 class Segment:
-    """The shared memory. `words` is all of it, as unsigned 8-byte numbers."""
+    """The shared memory. `mapping` is all of it, `words` the same as unsigned 8-byte numbers."""
 
     def __init__(self, fd: int, sizes: Sizes, *, writable: bool) -> None:
         self.fd = fd
         self.sizes = sizes
         self.layout = Layout(sizes)
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        self._map = mmap.mmap(fd, self.layout.words * layout.WORD, mmap.MAP_SHARED, access)
-        self.words = memoryview(self._map).cast("Q")
+        self.mapping = mmap.mmap(fd, self.layout.words * layout.WORD, mmap.MAP_SHARED, access)
+        self.words = memoryview(self.mapping).cast("Q")
 
     @classmethod
     def create(cls, sizes: Sizes) -> Segment:
@@ -121,5 +121,5 @@ class Segment:
 
     def close(self) -> None:
         self.words.release()
-        self._map.close()
+        self.mapping.close()
         os.close(self.fd)

@@ -46,8 +46,8 @@ COUNT_MASK = (1 << COUNT_BITS) - 1
 TAG_MASK = (1 << 40) - 1
 
 READ = tuple(struct.Struct(f"{count}Q").unpack_from for count in range(GROUP + 1))
-"""By count: the first so many cells of a row and group, from (words, byte). A third faster than a
-slice, and each cell is read whole, as by index."""
+"""By count: the first so many cells of a row and group, from (bytes, byte). Faster than a slice of
+words, and each cell is read whole, as by index."""
 
 Row = tuple[int, int, int, int, int]
 """(at_mark, at_start, mark, cells, own): where a row lies, and how to know it is still the same.
@@ -75,6 +75,7 @@ class RowTable:
         "_cells",
         "_evicted",
         "_fd",
+        "_mapping",
         "_own",
         "_plane",
         "_shared",
@@ -85,6 +86,7 @@ class RowTable:
     def __init__(self, segment: Segment, column: int) -> None:
         self._fd = segment.fd
         self._words = segment.words
+        self._mapping = segment.mapping
         self._buckets = segment.sizes.buckets
         self._addresses = segment.layout.addresses.start
         self._cells = segment.layout.address_cells.start
@@ -163,10 +165,10 @@ class RowTable:
 
     def read(self, cells: int) -> tuple[int, ...]:
         """The cells of all columns, in the row whose first group is at `cells`."""
-        words, plane = self._words, self._plane * WORD
-        found = READ[GROUP](words, cells)
-        for number in range(1, (words[layout.HEAD_COLUMNS_USED] + GROUP - 1) // GROUP):
-            found += READ[GROUP](words, cells + number * plane)
+        memory, plane = self._mapping, self._plane * WORD
+        found = READ[GROUP](memory, cells)
+        for number in range(1, (self._words[layout.HEAD_COLUMNS_USED] + GROUP - 1) // GROUP):
+            found += READ[GROUP](memory, cells + number * plane)
         return found
 
     def _empty_at(self, number: int) -> float:

@@ -52,7 +52,7 @@ class Connection:
         "exchange",
         "idle_since",
         "open",
-        "served",
+        "used",
     )
 
     def __init__(self, endpoint: Endpoint, clock: Clock, outbox: Outbox) -> None:
@@ -60,8 +60,8 @@ class Connection:
         self.exchange: Exchange | None = None
         self.open = False
         self.idle_since = 0.0
-        self.served = 0
-        """Requests sent on it before the present one: 0 means it is fresh."""
+        self.used = False
+        """Whether it has served a request before the present one."""
         self.deadline = NEVER
         self.due = NEVER
         self._clock = clock
@@ -183,7 +183,7 @@ class Connection:
                 self._read_body(exchange, self._body, data)
                 return
             reader = self._reader
-            head = reader.feed(data, exchange.method)
+            head = reader.feed(data, exchange.head.method)
             if head is None:
                 return
             rest = reader.rest
@@ -219,7 +219,7 @@ class Connection:
                 return
             if self._interim > MAX_INTERIM:
                 raise Refusal(502, "bad_response", "The upstream sent an answer nobody asked for.")
-            head = reader.feed(reader.rest, exchange.method)
+            head = reader.feed(reader.rest, exchange.head.method)
         if head is None:
             return
         rest = reader.rest
@@ -243,7 +243,7 @@ class Connection:
         self._body = None
         self.exchange = None
         if clean and exchange.reusable:
-            self.served += 1
+            self.used = True
             self.endpoint.release(self)
         else:
             self.close()

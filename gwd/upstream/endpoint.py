@@ -57,9 +57,10 @@ class Endpoint:
         "_connections",
         "_down_for",
         "_down_until",
-        "_ewma",
+        "_ewma_ns",
         "_failures",
         "_idle",
+        "_keepalive",
         "_loop",
         "_outbox",
         "_published",
@@ -116,9 +117,8 @@ class Endpoint:
         names = (IN_FLIGHT, REQUESTS, FAILURES, EWMA_US, CONNECTIONS)
         self._cells = tuple(table.cell(self._row, column, name) for name in names)
         # A process goes on with the counts of the one that had its column before.
-        self._requests, self._failures, self._ewma = (
-            self._words[cell] for cell in self._cells[1:4]
-        )
+        self._requests, self._failures, ewma = (self._words[cell] for cell in self._cells[1:4])
+        self._ewma_ns = ewma * 1000
         self._published = 0
         """The number of requests as of the last `publish`."""
         self._seen_health = table.health(self._row).state
@@ -128,6 +128,7 @@ class Endpoint:
     def configure(self, upstream: plain.Upstream, endpoint: plain.Endpoint, workers: int) -> None:
         """Take the settings of a (new) config; connections stay."""
         self.config = upstream
+        self._keepalive = upstream.keepalive_idle
         self.weight = endpoint.weight
         self.share = max(1, upstream.max_connections // workers)
 
@@ -148,9 +149,9 @@ class Endpoint:
 
     def answered(self, nanoseconds: int) -> None:
         """A request sent to it got its answer's head after so long."""
-        now, before = nanoseconds // 1000, self._ewma
+        before = self._ewma_ns
         # The first one counts whole; later ones move the average by an eighth.
-        self._ewma = before + (now - before >> 3) if before else now
+        self._ewma_ns = before + (nanoseconds - before >> 3) if before else nanoseconds
 
     def failed(self) -> None:
         self._failures += 1
@@ -164,7 +165,7 @@ class Endpoint:
         ):
             return
         self._published = self._requests
-        values = (self.in_flight, self._requests, self._failures, self._ewma)
+        values = (self.in_flight, self._requests, self._failures, self._ewma_ns // 1000)
         for cell, value in zip(self._cells, values, strict=False):
             self._words[cell] = value
 
@@ -246,11 +247,11 @@ class Endpoint:
     def release(self, connection: Connection) -> None:
         """An answer ended cleanly: the connection may serve the next."""
         clock = self._clock
-        connection.idle_since = clock.now
+        connection.idle_since = now = clock.now
         if self.waiting or self.retired:
             self._offer(connection)
             return
-        connection.deadline = deadline = clock.now + self.config.keepalive_idle
+        connection.deadline = deadline = now + self._keepalive
         if deadline < connection.due:
             clock.put(connection)
         self._idle.append(connection)
@@ -258,7 +259,7 @@ class Endpoint:
     def _offer(self, connection: Connection) -> None:
         exchange = self._waiter(connection)
         if exchange is not None:
-            if connection.served and not exchange.idempotent and not connection.looks_alive():
+            if connection.used and not exchange.idempotent and not connection.looks_alive():
                 self.waiting.appendleft(exchange)
                 connection.close()
             else:
@@ -266,12 +267,12 @@ class Endpoint:
         elif self.retired or (self.waiting and not self._may_open()):
             connection.close()
         else:
-            connection.arm(self._clock.now + self.config.keepalive_idle)
+            connection.arm(self._clock.now + self._keepalive)
             self._idle.append(connection)
 
     def _waiter(self, connection: Connection) -> Exchange | None:
         """Take off the queue who waits longest of those whom `connection` may serve."""
-        if not connection.served:
+        if not connection.used:
             return self.waiting.popleft() if self.waiting else None
         for place, exchange in enumerate(self.waiting):
             if not exchange.fresh:

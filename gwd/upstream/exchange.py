@@ -21,7 +21,7 @@ Moves and retries are bounded: by the number of endpoints + 1, by `retries`, by 
 
 from __future__ import annotations
 
-import time
+from time import monotonic_ns
 from typing import Protocol
 
 from gwd.clock import NEVER, TICK
@@ -81,7 +81,6 @@ class Exchange:
 
     __slots__ = (
         "_deadline",
-        "_head",
         "_held",
         "_own",
         "_sent_ns",
@@ -95,21 +94,30 @@ class Exchange:
         "connection",
         "endpoint",
         "fresh",
+        "head",
         "idempotent",
-        "method",
         "reusable",
         "served_by",
         "sink",
         "state",
         "wait_until",
     )
-    __deletable__ = ("_head", "config")
+    __deletable__ = ("config", "head")
     """To mypyc: a tunnel parts with them."""
 
-    _sent_ns: int
-    """When the request was whole, monotonic ns."""
+    attempts: int
+    """Endpoints chosen so far."""
+    served_by: str
+    """The address of the one chosen last."""
     _whole: bool
     """Whether all of the request's body has come."""
+    _sent_ns: int
+    """When the request set out, or was written whole if that came later, monotonic ns."""
+    reusable: bool
+    """Whether its connection may serve another request once the answer is complete, as far as the
+    request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
+    answered_ns: int
+    """When the answer's head came, monotonic ns; 0 if none has."""
     fresh: bool
     """While it waits for a connection: whether only one that has served nobody will do."""
     wait_until: float
@@ -123,33 +131,30 @@ class Exchange:
         start: bytes,
         own: bytes,
         timeout: float | None,
+        now_ns: int,
     ) -> None:
         """`head` is the client's, which stays as it is until the answer is complete; `start` the
         request line in place of its own, `own` the fields that the gateway adds, with the empty
-        line at the end. `timeout` bounds the whole exchange up to the answer's head, in seconds."""
+        line at the end. `timeout` bounds the whole exchange up to the answer's head, in seconds.
+        `now_ns`: the time, monotonic, or what it was a moment ago."""
         self.config = upstream.config
         self.sink = sink
-        self.method = method = head.method
-        self.idempotent = method in IDEMPOTENT
-        self._head = head
+        self.head = head
+        self.idempotent = head.method in IDEMPOTENT
         self._upstream = upstream
         self._start = start
         self._own = own
         self._deadline = NEVER if timeout is None else upstream.clock.now + timeout + TICK
         self._held: HeldBody | None = None
         self._trials: Trials | None = None
+        self._sent_ns = now_ns
         self.state = WAITING
         self.attempts = 0
         self.served_by = ""
-        """The address of the endpoint chosen last."""
         self.answered_ns = 0
-        """When the answer's head came, monotonic ns; 0 if none has."""
         self.connection: Connection | None = None
         self.endpoint: Endpoint | None = None
         self.reusable = False
-        """Whether its connection may serve another request once the answer is complete, as far as
-        the request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
-        upstream.active += 1
 
     @property
     def stream_idle(self) -> float:
@@ -184,6 +189,7 @@ class Exchange:
         if wire:
             connection.write(wire)
         if last and self.state == SENDING:
+            self._sent_ns = monotonic_ns()
             connection.arm(self._await_answer())
 
     def pause_answer(self) -> None:
@@ -228,7 +234,7 @@ class Exchange:
         self.attempts += 1
         connection = endpoint.engage(self.idempotent, fresh)
         if connection is not None:
-            self.assigned(connection)
+            self._send(connection)
             return
         until = upstream.clock.now + self.config.pending_timeout + TICK
         self.wait_until = min(until, self._deadline)
@@ -239,9 +245,14 @@ class Exchange:
         endpoint.wait(self)
 
     def assigned(self, connection: Connection) -> None:
-        """`connection` is ours: the head and what is held of the body go out in one write."""
+        """`connection`, which was waited for, is ours."""
+        self._sent_ns = monotonic_ns()
+        self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        """The head and what is held of the body go out in one write."""
         self.connection = connection
-        upstream, head = self._upstream, self._head
+        upstream, head = self._upstream, self.head
         host = upstream.host_line or head.host_line
         if not host or upstream.uses_endpoint_host:
             host = connection.endpoint.host_line  # an HTTP/1.0 client may have named none
@@ -259,8 +270,7 @@ class Exchange:
     def _await_answer(self) -> float:
         """The request is whole; until when the answer's head has to come."""
         self.state = AWAITING
-        self.reusable = self._held is None or self.method not in _BODY_UNUSUAL
-        self._sent_ns = time.monotonic_ns()
+        self.reusable = self._held is None or self.head.method not in _BODY_UNUSUAL
         until = self._upstream.clock.now + self.config.response_timeout + TICK
         return until if until < self._deadline else self._deadline  # noqa: FURB136 min() costs more
 
@@ -274,7 +284,7 @@ class Exchange:
         return body
 
     def _wire(self, data: bytes, last: bool) -> bytes:
-        if not self._head.chunked:
+        if not self.head.chunked:
             return data
         if last:
             return (encode_chunk(data) if data else b"") + LAST_CHUNK
@@ -296,7 +306,7 @@ class Exchange:
                 connection.abort()
             self._retry()
             return
-        self.answered_ns = now = time.monotonic_ns()
+        self.answered_ns = now = monotonic_ns()
         endpoint = self.endpoint
         if endpoint is not None and self.state == AWAITING:
             endpoint.answered(now - self._sent_ns)
@@ -347,7 +357,7 @@ class Exchange:
 
     def lost(self, connection: Connection) -> None:
         """The connection is gone, and not a byte of a final head had come."""
-        pooled = connection.served > 0
+        pooled = connection.used
         if not self._may_repeat():
             self._endpoint_failed()
             self._fail("upstream_closed")
@@ -447,6 +457,7 @@ class Exchange:
     def _leave(self) -> None:
         """Part from endpoint and connection."""
         self.state = WAITING
+        self._sent_ns = monotonic_ns()
         endpoint, self.endpoint = self.endpoint, None
         self.connection = None
         if endpoint is not None:
@@ -458,11 +469,10 @@ class Exchange:
         if endpoint is not None:
             endpoint.in_flight -= 1
         self.state = DONE
-        upstream, trials = self._upstream, self._trials
-        upstream.active -= 1
+        trials = self._trials
         if trials is not None and trials.retrying:
             trials.retrying = False
-            upstream.retrying -= 1
+            self._upstream.retrying -= 1
 
     def _fail(self, reason: str) -> None:
         status, detail = _REFUSALS[reason]

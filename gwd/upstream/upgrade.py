@@ -11,7 +11,7 @@ those open, until `Connection.part`.
 
 from __future__ import annotations
 
-import time
+from time import monotonic_ns
 from typing import Protocol
 
 from gwd.http.head import RequestHead, SwitchHead
@@ -43,9 +43,10 @@ class UpgradeExchange(Exchange):
         own: bytes,
         handshake: Handshake,
         timeout: float | None,
+        now_ns: int,
     ) -> None:
         """As `Exchange`; `own` has Upgrade and Connection."""
-        super().__init__(upstream, sink, head, start, own, timeout)
+        super().__init__(upstream, sink, head, start, own, timeout, now_ns)
         # For the pool: a connection that is to live long has to be alive, as for a POST.
         self.idempotent = False
         self._handshake = handshake
@@ -59,11 +60,11 @@ class UpgradeExchange(Exchange):
         connection, endpoint = self.connection, self.endpoint
         assert connection is not None
         assert endpoint is not None
-        self.answered_ns = now = time.monotonic_ns()
+        self.answered_ns = now = monotonic_ns()
         endpoint.answered(now - self._sent_ns)
         self.endpoint = None  # it is not left yet
         self._end()
         # What is kept of it is what the log will tell: a tunnel holds no config, and no head.
-        del self.config, self._head
+        del self.config, self.head
         self._start = self._own = b""
         self._switch_sink.switched(head, rest, connection)

@@ -30,7 +30,6 @@ class Upstream:
         "_outbox",
         "_retired",
         "_table",
-        "active",
         "clock",
         "config",
         "host_line",
@@ -53,7 +52,6 @@ class Upstream:
         outbox: Outbox,
     ) -> None:
         self.name = config.name
-        self.active = 0
         self.retrying = 0
         self._table, self._column = table, column
         self.clock = clock
@@ -114,7 +112,11 @@ class Upstream:
         return waiting >= self.config.max_pending
 
     def retry_allowed(self) -> bool:
-        return self.retrying < max(BUDGET_LEAST, BUDGET_SHARE * self.active)
+        """Whether one more exchange may begin to retry."""
+        under_way = 0
+        for endpoint in self._endpoints.values():
+            under_way += endpoint.in_flight
+        return self.retrying < max(BUDGET_LEAST, BUDGET_SHARE * under_way)
 
     def tick(self, now: float) -> None:
         for endpoint in self._endpoints.values():

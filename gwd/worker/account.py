@@ -8,11 +8,12 @@ cannot hold anything that needs it (SEC-45). No query, Authorization or Cookie i
 from __future__ import annotations
 
 import time
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 import orjson
 
-from gwd.http.head import NO_HEAD, RequestHead
+from gwd.http.head import RequestHead
 from gwd.segment.metrics import RouteMetrics
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class Account:
         self._log = log
         self._ended: list[Ended] = []
 
-    def end(self, client: AnsweringConnection, status: int, reason: str) -> None:
-        """The request of `client` has ended with `status`; `reason` is "" if all went well."""
-        head, pending, route = client.head or NO_HEAD, client.pending, client.route
+    def end(self, client: AnsweringConnection, status: int, reason: str, now_ns: int) -> None:
+        """The request of `client` has ended with `status`, at `now_ns` (monotonic); `reason` is ""
+        if all went well."""
+        head, pending, route = client.head, client.pending, client.route
         if pending is None:
             endpoint, attempts, answered_ns = "", 0, 0
         else:
@@ -79,7 +81,7 @@ class Account:
                 status,
                 client.started_ns,
                 answered_ns,
-                time.monotonic_ns(),
+                now_ns,
                 client.request_id,
                 client.bytes_in,
                 client.bytes_out,
@@ -95,7 +97,7 @@ class Account:
         101: a histogram of answers has no room for how long tunnels live. When that ends, its line
         is written, with all that passed."""
         assert client.route is not None
-        micros = (time.monotonic_ns() - client.started_ns) // 1000
+        micros = (monotonic_ns() - client.started_ns) // 1000
         self._metrics.record(client.route.metrics_cells, client.status, micros)
         client.route = client.route.outline(NOT_COUNTED)
 
@@ -131,7 +133,7 @@ class Account:
 
     def _write(self, ended: list[Ended]) -> None:
         record, tell, lines = self._metrics.record, self._log.enabled, self._log.lines
-        to_wall = time.time_ns() - time.monotonic_ns()
+        to_wall = time.time_ns() - monotonic_ns()
         millisecond, opening = 0, ""
         for cells, status, began, answered, end, own, bytes_in, bytes_out, path, rest in ended:
             micros = (end - began) // 1000

@@ -13,10 +13,11 @@ request's body is here whole, as an unread one is never parsed as a request (SEC
 from __future__ import annotations
 
 from abc import abstractmethod
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from gwd.http.bodies import LAST_CHUNK, encode_chunk, request_body
-from gwd.http.head import RequestHead, ResponseHead
+from gwd.http.head import NO_HEAD, RequestHead, ResponseHead
 from gwd.http.problem import Manner, Refusal, plain_response, problem_response
 from gwd.upstream.exchange import Exchange
 from gwd.worker.connection import CLOSING, LINGER_BYTES, TimedConnection
@@ -73,7 +74,7 @@ class AnsweringConnection(TimedConnection):
         """Whom the present request comes from: behind a trusted proxy, its client."""
         self.pending: Exchange | FanOut | None = None
         """What works on the present request, to be told when the client leaves."""
-        self.head: RequestHead | None = None
+        self.head = NO_HEAD
         self.tables: Tables = worker.tables
         self.route: Route | None = None
         self.request_id = ""
@@ -94,7 +95,6 @@ class AnsweringConnection(TimedConnection):
 
     def body_wanted(self) -> None:
         head, body = self.head, self._body
-        assert head is not None
         if body is None:
             return
         if head.expect_continue and not self.bytes_in and not self.status:
@@ -123,13 +123,14 @@ class AnsweringConnection(TimedConnection):
         """The upstream's answer: its head and the first part of its body."""
         worker, transport, request = self._worker, self._transport, self.head
         assert transport is not None
-        assert request is not None
         self.status = head.status
         self.bytes_out = size = len(data)
         if self._body is not None:
             self._keep_alive = False  # an early answer: the rest of the body is not waited for
-        if last and head.content_length == size and not head.bodyless:
-            opening = head.opening or memorise(head)
+        if last and head.opening:
+            opening = head.opening
+        elif last and head.content_length == size and not head.bodyless:
+            opening = memorise(head)
         else:
             framing = frame(request, head, size, last)
             if framing is None:
@@ -142,7 +143,8 @@ class AnsweringConnection(TimedConnection):
         end = END if keep and minor else ending(minor, keep)
         worker.outbox.put(transport, b"".join((opening, self.request_id.encode(), end, data)))
         if last:
-            worker.account.end(self, head.status, "")
+            assert self.pending is not None
+            worker.account.end(self, head.status, "", self.pending.answered_ns)
             self._finish()
         elif self._write_paused:
             self._hold_answer()
@@ -192,11 +194,11 @@ class AnsweringConnection(TimedConnection):
         """How an answer of the gateway's own is put. What is left of the request's body is not
         read on: either it is all here, or the connection closes."""
         head = self.head
-        if self._keep_alive and (head is None or not self._body_is_here(head)):
+        if self._keep_alive and not self._body_is_here(head):
             self._keep_alive = False
         return {
-            "minor": 1 if head is None else head.minor,
-            "head_only": head is not None and head.method == "HEAD",
+            "minor": head.minor,
+            "head_only": head.method == "HEAD",
             "close": not self._keep_alive,
         }
 
@@ -276,4 +278,4 @@ class AnsweringConnection(TimedConnection):
             self._worker.outbox.put(self._transport, wire)
 
     def _account(self, status: int, reason: str) -> None:
-        self._worker.account.end(self, status, reason)
+        self._worker.account.end(self, status, reason, monotonic_ns())

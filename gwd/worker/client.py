@@ -21,13 +21,13 @@ is at most one read ahead, `HOLD` of a body, and the transport's high-water mark
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
 from gwd.clock import NEVER, TICK
 from gwd.http.bodies import request_body
 from gwd.http.gate import RequestReader
-from gwd.http.head import RequestHead, SwitchHead
+from gwd.http.head import NO_HEAD, RequestHead, SwitchHead
 from gwd.http.problem import Refusal
 from gwd.upstream.connection import WRITE_HIGH, WRITE_LOW, Connection
 from gwd.upstream.exchange import Exchange
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 TURN = 16
 """Pipelined requests served before other connections have their turn."""
-FORGET = 5.0
-"""Seconds between two requests after which nothing is kept of the last one's head."""
 SHORT = 16384
 """Bytes of an answer that may be left to the kernel to deliver, and to give up."""
 
@@ -153,12 +151,13 @@ class ClientConnection(AnsweringConnection):
             if self._body is not None:
                 self._give_up(Refusal(408, "body_timeout", "The body did not come in time."))
         elif state == HEAD:
-            self._begin(None, b"")
+            self._begin(NO_HEAD, b"")
             self._worker.journey.malformed(
                 self, Refusal(408, "head_timeout", "The head did not come in time.")
             )
         elif state == IDLE and self.status and (left := self._idle_left()) > 0:
             self._reader.forget()
+            self.head = NO_HEAD
             self._arm(left)
         elif state in (IDLE, LINGER):
             self._leave()
@@ -186,7 +185,7 @@ class ClientConnection(AnsweringConnection):
             try:
                 head = reader.feed(data)
             except Refusal as refusal:
-                self._begin(None, b"")
+                self._begin(NO_HEAD, b"")
                 self._worker.journey.malformed(self, refusal)
                 break
             if head is None:
@@ -218,21 +217,21 @@ class ClientConnection(AnsweringConnection):
                 break
         self._serving = False
 
-    def _begin(self, head: RequestHead | None, rest: bytes) -> None:
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
         worker = self._worker
         self._state = BUSY
         self.deadline = NEVER
         self.head = head
-        if head is None or head.has_body:
+        if head.has_body:
             self._rest = rest
         else:
             self._ahead = rest
-        self._keep_alive = head is not None and head.keep_alive and not worker.draining
+        self._keep_alive = head.keep_alive and not worker.draining
         self._chunking = False
         self.tables = worker.tables
         self.route = None
         self.subject = ""
-        self.started_ns = time.monotonic_ns()
+        self.started_ns = monotonic_ns()
         self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -247,21 +246,18 @@ class ClientConnection(AnsweringConnection):
             # Where the client has said that nothing follows (RFC 9112 §9.6), or that its side is
             # closed, nothing more comes that could meet a reset. A long answer is watched all the
             # same.
-            last = head is not None and not (head.keep_alive or head.has_body or self._ahead)
+            last = not (head.keep_alive or head.has_body or self._ahead)
             self._end_politely(last=last and self.bytes_out <= SHORT)
             return
         worker = self._worker
         clock = worker.clock
         self._state = IDLE
-        self.head = None
         self.idle_since = clock.now
         if self._write_paused:
             self._watch()
             self._pause()
             return
-        idle = worker.settings.idle_timeout
-        within = idle if idle < FORGET else FORGET  # noqa: FURB136 min() costs more
-        self.deadline = deadline = clock.now + within + TICK
+        self.deadline = deadline = clock.now + worker.rest
         if deadline < self.due:
             clock.put(self)
         if not self._serving:
@@ -298,7 +294,6 @@ class ClientConnection(AnsweringConnection):
 
         Returns what is here of it, and whether that is all. Raises Refusal (413, 400).
         """
-        assert self.head is not None
         body = request_body(self.head, limit)
         if body is None:
             return b"", True
@@ -352,7 +347,6 @@ class ClientConnection(AnsweringConnection):
         """
         assert self._transport is not None
         assert self.route is not None
-        assert self.head is not None
         worker = self._worker
         worker.outbox.flush()
         self._state = TUNNEL

@@ -149,6 +149,7 @@ class FanOut:
                 f"GET {target} HTTP/1.1\r\n".encode("ascii"),
                 own,
                 route.timeout,
+                client.started_ns,
             )
             limit = part.timeout
             if route.timeout is not None:

@@ -11,7 +11,8 @@ journey by a `Refusal`, and none of them waits. What comes before it (accept, re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from gwd.http.forwarding import client_address, forwarding_lines
@@ -39,47 +40,33 @@ _NOT_READY = Refusal(503, "not_ready", "The gateway is stopping.", (("Retry-Afte
 _HEX = tuple(f"{number:02x}" for number in range(256))
 
 
-class Identity:
-    """Request ids and trace contexts: a random start per process, then a counter.
+def identities() -> Iterator[str]:
+    """Request ids, 32 hex digits each: a random start per process, then a counter.
 
     Unique and unguessable enough to find a request again; no secret rests on them.
     """
-
-    __slots__ = ("_block", "_count", "_prefix", "latest")
-
-    def __init__(self) -> None:
-        self._prefix = os.urandom(8).hex()
-        # 48 bits, so that 64 are never used up; and never 0, which is no span's id.
-        self._count = int.from_bytes(os.urandom(6), "big") + 1
-        self._begin_block()
-        self.latest = ""
-        """The id given last."""
-
-    def next(self) -> str:
-        """A new request id, 32 hex digits."""
-        self._count = count = self._count + 1
-        if not count & 0xFF:
-            self._begin_block()
-        self.latest = latest = f"{self._block}{_HEX[count & 0xFF]}"
-        return latest
-
-    def _begin_block(self) -> None:
-        """What the next 256 ids have in common: formatting all of each costs too much."""
-        self._block = f"{self._prefix}{self._count >> 8:014x}"
+    prefix = os.urandom(8).hex()
+    # 48 bits, so that 64 are never used up; and never 0, which is no span's id.
+    first = int.from_bytes(os.urandom(6), "big") + 1
+    # What 256 of them have in common is formatted once.
+    blocks = map(f"{prefix}{{:014x}}".format, count(first))
+    return chain.from_iterable(map(block.__add__, _HEX) for block in blocks)
 
 
 class Journey:
     """The journeys of one worker."""
 
-    __slots__ = ("_identity", "_worker")
+    __slots__ = ("_ids", "_latest", "_worker")
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._identity = Identity()
+        self._ids = identities()
+        self._latest = ""
+        """The id given last. A trace that begins here has it, too."""
 
     def begin(self, client: ClientConnection, head: RequestHead) -> None:
         tables = client.tables
-        client.request_id = self._identity.next()
+        client.request_id = self._latest = next(self._ids)
         peer = visitor = client.peer
         if peer.trusted:
             visitor = self._believe(client, head, tables)
@@ -95,13 +82,13 @@ class Journey:
         if refusal is not None:
             self._turn_away(client, refusal)
             return
-        if path == "*":
-            client.respond(204, SERVED, b"")
-            return
 
         match = tables.routing.match(head.host, head.method, path)
         if not isinstance(match, Match):
-            client.refuse(match)
+            if path == "*":
+                client.respond(204, SERVED, b"")
+            else:
+                client.refuse(match)
             return
         route = client.route = tables.routes[match.index]
         if head.encoded_slash and not route.keeps_slash:
@@ -128,13 +115,13 @@ class Journey:
 
     def malformed(self, client: ClientConnection, refusal: Refusal) -> None:
         """What came is no request: it counts like one all the same (DESIGN: every head counts)."""
-        client.request_id = self._identity.next()
+        client.request_id = next(self._ids)
         if self._admits(client, client.peer):
             client.refuse(refusal)
 
     def arrives(self, client: ClientConnection, head: RequestHead) -> bool:
         """What comes before any route: for journeys that end before one. Whether it goes on."""
-        client.request_id = self._identity.next()
+        client.request_id = next(self._ids)
         visitor = client.peer
         if visitor.trusted:
             visitor = self._believe(client, head, client.tables)
@@ -199,7 +186,9 @@ class Journey:
         elif head.content_length >= 0:
             added += b"Content-Length: %d\r\n" % head.content_length
         own = self._own_lines(client, head, added)
-        exchange = client.pending = Exchange(upstream, client, head, start, own, route.timeout)
+        exchange = client.pending = Exchange(
+            upstream, client, head, start, own, route.timeout, client.started_ns
+        )
         exchange.start(body, whole)
 
     def _switch(
@@ -218,7 +207,7 @@ class Journey:
             start = _rewritten(route.rewrite, head, captures)
         own = self._own_lines(client, head, added + SWITCH_LINES)
         exchange = client.pending = UpgradeExchange(
-            upstream, client, head, start, own, handshake, route.timeout
+            upstream, client, head, start, own, handshake, route.timeout, client.started_ns
         )
         exchange.start(b"", True)
 
@@ -280,14 +269,17 @@ class Journey:
         if trace is None:
             # A trace begins here (W3C Trace Context, not sampled): its id is the request's, that
             # of its first span the second half of it.
-            latest = self._identity.latest
-            told = f"00-{latest}-{latest[16:]}-00"
+            trace_id = self._latest
+            own = (
+                f"{client.telling}X-Request-Id: {client.request_id}\r\n"
+                f"traceparent: 00-{trace_id}-{trace_id[16:]}-00\r\n\r\n"
+            )
         else:
-            told = trace.decode("latin-1")
-        own = (
-            f"{client.telling}X-Request-Id: {client.request_id}\r\ntraceparent: {told}\r\n\r\n"
-        ).encode("latin-1")
-        return added + own if added else own
+            own = (
+                f"{client.telling}X-Request-Id: {client.request_id}\r\n"
+                f"traceparent: {trace.decode('latin-1')}\r\n\r\n"
+            )
+        return added + own.encode("latin-1")
 
 
 def _rewritten(

@@ -48,6 +48,8 @@ from gwd.worker.journey import Journey
 from gwd.worker.opening import Handshakes
 from gwd.worker.tables import Tables
 
+FORGET = 5.0
+"""Seconds between two requests after which a connection keeps nothing of the last one's head."""
 BANS_EVERY = 0.25
 """Seconds between two looks for connections of those who were banned meanwhile."""
 
@@ -91,6 +93,7 @@ class Worker:
         "loop",
         "named_journey",
         "outbox",
+        "rest",
         "settings",
         "tables",
         "tls",
@@ -163,6 +166,8 @@ class Worker:
         self.tables = tables
         self._bans_seen = 0  # another action may end connections that the last one left open
         self.settings = snapshot.server
+        self.rest = min(self.settings.idle_timeout, FORGET) + TICK
+        """Seconds after which a connection that was idle so long is looked at."""
         self.census.follow(tables, self._control.workers)
         workers, write_timeout = self._control.workers, snapshot.server.write_timeout
         for config in snapshot.upstreams:

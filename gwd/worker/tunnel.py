@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from gwd.clock import NEVER, TICK
@@ -399,7 +400,8 @@ class Tunnel:
         self._over = True
         client = self._for
         client.bytes_in, client.bytes_out = self.client.read, self.upstream.read
-        self._worker.account.end(client, client.status, reason or self.leaving or self._fault)
+        reason = reason or self.leaving or self._fault
+        self._worker.account.end(client, client.status, reason, monotonic_ns())
 
     def _forget(self) -> None:
         """Both sides are gone."""

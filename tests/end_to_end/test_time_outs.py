@@ -13,7 +13,7 @@ from rig.kinds import Connect, StartGateway, StartUpstream
 from rig.programs import free_port
 from rig.upstream import Hang, Pause, response
 
-from gwd.worker.client import FORGET
+from gwd.worker.process import FORGET
 
 CHUNKED = request("/x", "Transfer-Encoding: chunked", method="POST")
 

@@ -24,6 +24,17 @@ def taken(table: RouteTable, request: str) -> Any:
     return (405, dict(found.headers)["Allow"]) if found.status == 405 else found.status
 
 
+def built(routes: list[Route]) -> RouteTable:
+    """As a worker builds it."""
+    building = RouteTable.build(routes)
+    while True:
+        try:
+            next(building)
+        except StopIteration as done:
+            table: RouteTable = done.value
+            return table
+
+
 def test_an_exact_host_comes_before_wildcards_and_the_longest_wildcard_before_none(
     make_route: MakeRoute,
 ) -> None:
@@ -247,6 +258,47 @@ def test_the_table_decides_as_a_linear_scan_does(
             assert expected is None, request
         else:
             assert set(dict(found.headers)["Allow"].split(", ")) == expected, request
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROUTES, REQUESTS)
+def test_a_table_without_captures_decides_as_one_with_them(
+    make_route: MakeRoute,
+    drawn: list[tuple[str, str | None, tuple[str, ...]]],
+    requests: list[tuple[str, str, str]],
+) -> None:
+    routes = [make_route(path, host=host, methods=methods) for path, host, methods in drawn]
+    clashing = {id(conflict.second) for conflict in conflicts(routes)}
+    routes = [route for route in routes if id(route) not in clashing]
+    lean, full = built(routes), RouteTable(routes)
+    for request in requests:
+        found, expected = lean.match(*request), full.match(*request)
+        if isinstance(expected, Match):
+            assert isinstance(found, Match), request
+            assert found.index == expected.index, request
+        else:
+            assert isinstance(found, Refusal), request
+            assert (found.status, found.headers) == (expected.status, expected.headers), request
+
+
+def test_a_first_segment_decides_only_where_nothing_else_begins_with_it(
+    make_route: MakeRoute,
+) -> None:
+    patterns = ["/*", "/a/*", "/b/*", "/b/c", "/d/*", "/d/{x}/e", "/f/*", "/f", "/g/*", "/"]
+    table = built([*map(make_route, patterns), make_route("/g/*", methods=["PUT"])])
+    (paths,) = table._default
+    assert paths.rest is not None
+    assert {first for first, match in paths.whole.items() if match is not None} == {"a"}
+    assert taken(table, "GET  /a/b/c") == taken(table, "GET  /a") == (1, ())
+    assert [taken(table, f"GET  {path}")[0] for path in ("/b/c", "/b/d", "/d/1/e", "/d/1")] == [
+        *(3, 2, 5, 4)
+    ]
+    assert [taken(table, f"GET  {path}")[0] for path in ("/f", "/f/1", "/g/1", "/", "/z")] == [
+        *(7, 6, 8, 9, 0)
+    ]
+    assert taken(table, "PUT  /g/1") == (10, ())
+    forked = built([make_route("/{x}/b"), make_route("/a/*")])
+    assert [taken(forked, f"GET  {path}")[0] for path in ("/a/b", "/a/c")] == [0, 1]
 
 
 def test_refusals_carry_their_reason_for_the_log(make_route: MakeRoute) -> None:
