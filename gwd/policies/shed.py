@@ -119,21 +119,21 @@ class Shed:
                 segment, column, self._most, WINDOW_US, ipv6_prefix=self._prefix
             )
 
-    def judge(self, visitor: Visitor, now_us: int, is_peer: bool) -> Refusal | None:
-        """Judge a request of `visitor`, who `is_peer` if it is the connection's other end."""
+    def judge(self, visitor: Visitor, peer: Visitor, now_us: int) -> Refusal | None:
+        """Judge a request of `visitor` that came from `peer`, the connection's other end."""
         if visitor.exempt:
             return None
         looked = self._words[self._sequence] == visitor.seen and not visitor.banned_until
         if not looked and self.banned(visitor, now_us):
-            return self._refuse_banned(visitor, now_us, is_peer)
+            return self._refuse_banned(visitor, now_us, visitor is peer)
         limiter = self._limiter
         if limiter is None:
             return None
         wait = limiter.admit(visitor.key, now_us)
         if not wait or self._observe:
             return None
-        if self._went_too_far(visitor, now_us, is_peer):
-            return self._refuse_banned(visitor, now_us, is_peer)
+        if self._went_too_far(visitor, now_us, visitor is peer):
+            return self._refuse_banned(visitor, now_us, visitor is peer)
         return self._quota.refusal(wait)
 
     def banned(self, visitor: Visitor, now_us: int) -> bool:

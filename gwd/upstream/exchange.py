@@ -132,11 +132,14 @@ class Exchange:
         own: bytes,
         timeout: float | None,
         now_ns: int,
+        body: bytes = b"",
+        whole: bool = True,
     ) -> None:
         """`head` is the client's, which stays as it is until the answer is complete; `start` the
         request line in place of its own, `own` the fields that the gateway adds, with the empty
         line at the end. `timeout` bounds the whole exchange up to the answer's head, in seconds.
-        `now_ns`: the time, monotonic, or what it was a moment ago."""
+        `now_ns`: the time, monotonic, or what it was a moment ago. `body` is what is here of the
+        request's body, `whole` whether that is all."""
         self.config = upstream.config
         self.sink = sink
         self.head = head
@@ -155,6 +158,9 @@ class Exchange:
         self.connection: Connection | None = None
         self.endpoint: Endpoint | None = None
         self.reusable = False
+        self._whole = whole
+        if body:
+            self._hold(body)
 
     @property
     def stream_idle(self) -> float:
@@ -162,13 +168,6 @@ class Exchange:
         return self.config.stream_idle + TICK
 
     # the sink's side
-
-    def start(self, body: bytes, whole: bool) -> None:
-        """Set out. `body` is what is here of the request's body, `whole` whether that is all."""
-        self._whole = whole
-        if body:
-            self._hold(body)
-        self._set_out()
 
     def send_body(self, data: bytes, last: bool) -> None:
         """More of the request's body. After an early answer it goes nowhere."""
@@ -193,11 +192,11 @@ class Exchange:
             connection.arm(self._await_answer())
 
     def pause_answer(self) -> None:
-        if self.connection is not None:
+        if self.state == ANSWERING and self.connection is not None:
             self.connection.pause_reading()
 
     def resume_answer(self) -> None:
-        if self.connection is not None:
+        if self.state == ANSWERING and self.connection is not None:
             self.connection.resume_reading()
 
     def held(self) -> int:
@@ -218,7 +217,8 @@ class Exchange:
 
     # setting out
 
-    def _set_out(self, fresh: bool = False) -> None:
+    def set_out(self, fresh: bool = False) -> None:
+        """Choose an endpoint, and go there. `fresh`: on a connection that has served nobody."""
         upstream = self._upstream
         tried = self._trials.tried if self._trials is not None else ()
         endpoint = upstream.pick(tried)
@@ -253,12 +253,10 @@ class Exchange:
         """The head and what is held of the body go out in one write."""
         self.connection = connection
         upstream, head = self._upstream, self.head
-        host = upstream.host_line or head.host_line
-        if not host or upstream.uses_endpoint_host:
-            host = connection.endpoint.host_line  # an HTTP/1.0 client may have named none
-        body = b""
-        if self._held is not None or head.chunked:
-            body = self._open_body()
+        host = head.host_line if upstream.preserves_host else upstream.host_line
+        if not host:  # an HTTP/1.0 client may have named none
+            host = connection.endpoint.host_line
+        body = self._open_body() if head.has_body else b""
         wire = b"".join((self._start, host, head.lines, self._own, body))
         if self._whole:
             connection.begin(self, wire, self._await_answer())
@@ -421,7 +419,7 @@ class Exchange:
             trials.retrying = True
             self._upstream.retrying += 1
         self._leave()
-        self._set_out()
+        self.set_out()
 
     def _move(self, reason: str) -> None:
         """Nothing was lost: go on elsewhere, counting against neither `retries` nor budget."""
@@ -435,11 +433,11 @@ class Exchange:
             # Every endpoint was tried. One that merely dropped an idle connection may be asked
             # again on a fresh one; one that could not be reached was reached for often enough.
             if reason == "upstream_closed":
-                self._set_out(fresh=True)
+                self.set_out(fresh=True)
             else:
                 self._fail(reason)
         else:
-            self._set_out()
+            self.set_out()
 
     def _in_vain(self) -> Trials:
         """It has been at its endpoint in vain."""
@@ -464,11 +462,11 @@ class Exchange:
             endpoint.in_flight -= 1
 
     def _end(self) -> None:
-        endpoint, self.endpoint = self.endpoint, None
-        self.connection = None
+        """It is over: whatever it still refers to is no concern of its any more."""
+        self.state = DONE
+        endpoint = self.endpoint
         if endpoint is not None:
             endpoint.in_flight -= 1
-        self.state = DONE
         trials = self._trials
         if trials is not None and trials.retrying:
             trials.retrying = False

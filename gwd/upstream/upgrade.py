@@ -66,5 +66,6 @@ class UpgradeExchange(Exchange):
         self._end()
         # What is kept of it is what the log will tell: a tunnel holds no config, and no head.
         del self.config, self.head
+        self.connection = None
         self._start = self._own = b""
         self._switch_sink.switched(head, rest, connection)

@@ -35,8 +35,8 @@ class Upstream:
         "host_line",
         "name",
         "pick",
+        "preserves_host",
         "retrying",
-        "uses_endpoint_host",
         "write_timeout",
     )
 
@@ -65,9 +65,10 @@ class Upstream:
         which an endpoint may read nothing of a request."""
         self.config = config
         self.write_timeout = write_timeout
-        self.uses_endpoint_host = config.host_header == "endpoint"
+        self.preserves_host = config.host_header == "preserve"
         literal = config.host_header not in ("preserve", "endpoint")
-        self.host_line = f"Host: {config.host_header}\r\n".encode() if literal else None
+        self.host_line = f"Host: {config.host_header}\r\n".encode() if literal else b""
+        """In place of the client's, unless that is preserved; b"": the endpoint's."""
         before = self._endpoints
         self._endpoints = {}
         for each in config.endpoints:

@@ -138,7 +138,7 @@ class FanOut:
         self._budget = worker.budget
         self._budget.suspect(client, 0)
         asked = copy(head)
-        asked.method, asked.lines, asked.chunked = "GET", lines, False
+        asked.method, asked.lines, asked.has_body = "GET", lines, False
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
@@ -164,7 +164,7 @@ class FanOut:
                 self._clock.arm(sink, sink.deadline)
             exchange = sink.exchange
             assert exchange is not None
-            exchange.start(b"", True)
+            exchange.set_out()
         self._starting = False
         if not self._missing:
             self._answer()

@@ -77,8 +77,7 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            is_peer = visitor is client.remote
-            refusal = tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
+            refusal = tables.shed.judge(visitor, client.remote, client.started_ns // 1000)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -135,8 +134,7 @@ class Journey:
         client.visitor = visitor
         refusal = visitor.refusal
         if refusal is None:
-            is_peer = visitor is client.remote
-            refusal = client.tables.shed.judge(visitor, client.started_ns // 1000, is_peer)
+            refusal = client.tables.shed.judge(visitor, client.remote, client.started_ns // 1000)
         if refusal is not None:
             self._turn_away(client, refusal)
         return refusal is None
@@ -187,9 +185,9 @@ class Journey:
             added += b"Content-Length: %d\r\n" % head.content_length
         own = self._own_lines(client, head, added)
         exchange = client.pending = Exchange(
-            upstream, client, head, start, own, route.timeout, client.started_ns
+            upstream, client, head, start, own, route.timeout, client.started_ns, body, whole
         )
-        exchange.start(body, whole)
+        exchange.set_out()
 
     def _switch(
         self,
@@ -209,7 +207,7 @@ class Journey:
         exchange = client.pending = UpgradeExchange(
             upstream, client, head, start, own, handshake, route.timeout, client.started_ns
         )
-        exchange.start(b"", True)
+        exchange.set_out()
 
     def _fan_out(
         self,
@@ -255,7 +253,7 @@ class Journey:
     def _own_lines(self, client: ClientConnection, head: RequestHead, added: bytes) -> bytes:
         """The end of the upstream's request head: `added`, and what the gateway itself says."""
         authority = head.authority
-        if client.told != authority or client.peer.trusted or not head.minor:
+        if client.told != authority or not head.minor:
             lines = forwarding_lines(
                 client.peer.ip,
                 client.peer.trusted,
@@ -264,7 +262,8 @@ class Journey:
                 client.tables.snapshot.server.forwarded,
             )
             client.telling = (lines + client.certified).decode("latin-1")
-            client.told = authority if head.minor else None
+            # What a trusted proxy tells may be another client's the next time.
+            client.told = authority if head.minor and not client.peer.trusted else None
         trace = head.traceparent
         if trace is None:
             # A trace begins here (W3C Trace Context, not sampled): its id is the request's, that

@@ -41,11 +41,17 @@ WITH_BANS = replace(NONE, per_ip=PER_IP, ban=BAN)
 VisitorFrom = Callable[..., Visitor]
 
 
+def judge(shed: Shed, visitor: Visitor, now: int = NOW, *, is_peer: bool = True) -> Refusal | None:
+    """What becomes of a request that came from `visitor` itself, or else through a proxy."""
+    proxy = Visitor("203.0.113.9", b"\xcb\0q\t", exempt=False, trusted=True, refusal=None)
+    return shed.judge(visitor, visitor if is_peer else proxy, now)
+
+
 def reasons(
     shed: Shed, visitor: Visitor, asked: int, now: int = NOW, *, is_peer: bool = True
 ) -> list[str]:
     """Why each of so many requests at once is refused; "" if it passes."""
-    refusals = [shed.judge(visitor, now, is_peer) for _ in range(asked)]
+    refusals = [judge(shed, visitor, now, is_peer=is_peer) for _ in range(asked)]
     return [refusal.reason if refusal else "" for refusal in refusals]
 
 
@@ -69,7 +75,7 @@ def test_who_is_over_the_rate_is_refused_and_counted(
     assert reasons(shed, visitor_from(), 5) == [""] * 3 + ["rate_limited"] * 2
     assert reasons(shed, visitor_from("192.0.2.2"), 1) == [""]
     assert total(segment, LIMITED) == 2
-    refusal = shed.judge(visitor_from(), NOW, True)
+    refusal = judge(shed, visitor_from())
     assert refusal is not None
     assert not refusal.close
     assert dict(refusal.headers)["RateLimit"] == '"per-ip";r=0;t=1'
@@ -105,7 +111,7 @@ def test_the_banned_are_told_when_it_ends_and_only_peers_lose_their_connection(
     shed = Shed(WITH_BANS, segment, 0)
     reasons(shed, visitor_from(), 7, is_peer=False)
     for is_peer in (True, False):
-        refusal = shed.judge(visitor_from(), NOW + 10 * SECOND + 1, is_peer)
+        refusal = judge(shed, visitor_from(), NOW + 10 * SECOND + 1, is_peer=is_peer)
         assert refusal is not None
         assert (refusal.status, refusal.reason, refusal.type) == (429, "banned", ABUSE)
         assert dict(refusal.headers) == {"Retry-After": "50"}
@@ -206,7 +212,7 @@ def test_an_ipv6_network_is_banned_as_it_is_counted(
 ) -> None:
     shed = Shed(WITH_BANS, segment, 0)
     for host in range(7):
-        shed.judge(visitor_from(f"2001:db8::{host:x}"), NOW, True)
+        judge(shed, visitor_from(f"2001:db8::{host:x}"))
     assert reasons(shed, visitor_from("2001:db8::ffff"), 1) == ["banned"]
     assert reasons(shed, visitor_from("2001:db8:0:1::"), 1) == [""]
     assert [ban.prefix for ban in Bans(segment).running(NOW)] == [64]
@@ -325,7 +331,7 @@ def test_three_workers_judge_as_one_without_bounds_would(
             now += pause
             for _ in range(asked):
                 visitor = known[worker][number]
-                refusal: Refusal | None = sheds[worker].judge(visitor, now, True)
+                refusal: Refusal | None = judge(sheds[worker], visitor, now)
                 assert (refusal.reason if refusal else "") == model.judge(visitor, now)
     finally:
         segment.close()
