@@ -97,6 +97,13 @@ class Handshakes:
             self._waiting.pop(opening, None)
         self._look()
 
+    def longest_wait(self) -> float:
+        """Seconds within which it is the turn of who comes now. Several may have come at once, so
+        the line may be longer than those whom it admits."""
+        settings = self._worker.settings
+        turns = len(self._waiting) // settings.max_handshakes + 1
+        return (turns + 1) * settings.handshake_timeout  # one more than it takes, for slow machines
+
     def queue(self, opening: Opening) -> None:
         self._waiting[opening] = None
         self._look()
@@ -270,12 +277,11 @@ class Opening:
             self._fail()
 
     def _queue(self) -> None:
-        """Stand in the line. Its own time stands meanwhile; those whose turn it is have as much as
-        one may have, so its turn comes by then."""
+        """Stand in the line. Its own time stands meanwhile, for its turn is sure to come."""
         worker = self.worker
         now = self._queued_at = time.monotonic()
         self._left = max(LEAST, self.deadline - now)
-        worker.clock.arm(self, self.deadline + worker.settings.handshake_timeout + TICK)
+        worker.clock.arm(self, now + worker.handshakes.longest_wait())
         worker.handshakes.queue(self)
 
     def handshake(self) -> None:

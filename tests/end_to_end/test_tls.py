@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -463,6 +464,24 @@ def test_a_full_line_of_handshakes_delays_others_and_refuses_nobody(
     assert time.monotonic() - began < 2 or held[0].end(0) != "open"
     assert get(site.connect()).status == 200
     assert until(lambda: all(client.end(0) == "reset" for client in held))
+
+
+def test_who_comes_at_once_with_more_than_the_line_admits_gets_its_turn(
+    site: Site, upstream: StartUpstream
+) -> None:
+    running = site.start(
+        upstream().address,
+        server=("max_handshakes = 1", "max_handshakes_per_ip = 1", 'handshake_timeout = "500ms"'),
+    )
+    (worker,) = running.workers()
+    os.kill(worker, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        for number in range(5):  # they are accepted all together, and take half a second each
+            site.plain(source=f"127.0.0.{20 + number}").send(HELLO)
+        last = pool.submit(site.connect)
+        time.sleep(0.2)
+        os.kill(worker, signal.SIGCONT)
+        assert get(last.result()).status == 200
 
 
 # the end of a connection
