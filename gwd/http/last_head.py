@@ -50,7 +50,7 @@ class LastHead:
     def __init__(self, policy: GatePolicy) -> None:
         self.rest = b""
         self._tail = b""
-        """The last head from the end of its request line on; b"" if it is not remembered."""
+        """The last head from its first field on; b"" if it is not remembered."""
         self._head = NO_HEAD
         self._follow(policy)
         self._changes: tuple[tuple[bytes, Field, int], ...] = ()
@@ -74,16 +74,19 @@ class LastHead:
         tail = self._tail
         if not tail or policy is not self._policy:
             return None
-        # Without a line end that is -1, from where on nothing begins that is longer than a byte.
-        line_end = data.find(_LINE_END)
+        match = match_plain_1_1(data)
+        if match is None:
+            return None
+        line, method, path, query = match.groups()
+        start = stop = len(line)
         head = self._head
         changes = self._changes
         if not changes:
-            if not data.startswith(tail, line_end):
+            if not data.startswith(tail, start):
                 return None
-            end = line_end + len(tail)
+            end = start + len(tail)
         else:
-            stop, pieces = line_end, self._pieces
+            pieces = self._pieces
             for before, field, place in changes:
                 if not data.startswith(before, stop):
                     return None
@@ -102,18 +105,16 @@ class LastHead:
                 if place:
                     pieces[place] = value
             end = stop + len(self._after)
-            if end - line_end > MOST_TAIL or not data.startswith(self._after, stop):
+            if end - start > MOST_TAIL or not data.startswith(self._after, stop):
                 return None
             head.lines = b"".join(pieces)
             self._tries = TRIES
-        match = match_plain_1_1(data, 0, line_end)
-        if match is None or line_end > self._most_line:
+        if start > self._most_line:
             return None
-        method, path, query = match.groups()
         head.method = METHODS[method]
         head.path = path.decode()
         head.query = query.decode() if query else ""
-        head.line = data[: line_end + 2]
+        head.line = line
         head.spare = policy.max_head - end
         self.rest = data[end:] if end < len(data) else b""
         return head
@@ -135,13 +136,13 @@ class LastHead:
         """
         if not request.keep_alive:
             return  # it was the connection's last
-        line_end = head.find(_LINE_END)
+        start = head.find(_LINE_END) + 2
         plain = head.startswith(b"/", head.find(b" ") + 1) and not request.encoded_slash
-        long = len(head) - line_end > MOST_TAIL
+        long = len(head) - start > MOST_TAIL
         if not (plain and request.minor) or long or type(request) is UpgradeHead:
             self.forget()
             return
-        before, self._tail = self._tail, head[line_end:]
+        before, self._tail = self._tail, head[start:]
         self._head = request
         self._changes = ()
         if policy is not self._policy:
@@ -166,7 +167,7 @@ class LastHead:
         changes: list[tuple[bytes, Field, int]] = []
         pieces: list[bytes] = []
         behind: tuple[bytes, ...] = ()
-        here = there = 0
+        here, there = -1, 0
         for at in changing:
             line = lines[at]
             field = loose_field(line, self._policy)
@@ -182,8 +183,10 @@ class LastHead:
                 place = len(pieces) - 1
             elif not field.kind:
                 return  # it is dropped, and means nothing: rare enough for the long way
-            between = _LINE_END.join((b"", *lines[here + 1 : at], field.value))
-            changes.append((between, field, place))
+            between = (*lines[here + 1 : at], field.value)
+            if changes:
+                between = (b"", *between)
+            changes.append((_LINE_END.join(between), field, place))
             here = at
         self._changes = tuple(changes)
         self._after = _LINE_END.join((b"", *lines[here + 1 :]))

@@ -24,8 +24,9 @@ _PLAIN = (
 match_plain = re.compile(_PLAIN + rb"([01])").fullmatch
 """Of request lines with nothing to decode, to remove or to refuse but their length (the path as in
 `paths`, the methods those served): method, path, query or None, and minor version."""
-match_plain_1_1 = re.compile(_PLAIN + rb"1").fullmatch
-"""Of those of HTTP/1.1: method, path, query or None."""
+match_plain_1_1 = re.compile(rb"(" + _PLAIN + rb"1\r\n)").match
+"""Of those of HTTP/1.1, with their end, at the beginning of what has come: the whole, method, path,
+query or None."""
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}+")
 """All registered methods look so. Others, `get` above all, would reach upstreams that fold case."""
 _ILLEGAL_SIGNS = re.compile(r'[#"<>^{}\\|`]')

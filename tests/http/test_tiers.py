@@ -646,9 +646,8 @@ class LastOfAnyPolicy(LastHead):
         return super().again(data, self._policy)
 
 
-def match_any_version(data: bytes, start: int, end: int) -> re.Match[bytes] | None:
-    latest = data[: end - 1].ljust(len(data), b"1")
-    return match_plain_1_1(latest, start, end) if data[end - 1 : end] in (b"0", b"1") else None
+def match_any_version(data: bytes) -> re.Match[bytes] | None:
+    return match_plain_1_1(re.sub(rb"1\.0\r\n", b"1.1\r\n", data, count=1))
 
 
 class LastWithoutEnd(LastHead):
