@@ -29,30 +29,20 @@ MOST_REPEATED = 2048
 """Bytes of the last response head that a connection remembers."""
 
 
-class RequestReader:
+class RequestReader(LastHead):
     """Reads the heads of one client connection, one after the other.
 
     After `feed` returned a head, `rest` is what follows it, its body or the next request: feed it
     again only where the next request begins. `policy` may be changed between messages.
     """
 
-    __slots__ = (
-        "_held",
-        "_last",
-        "_line_judged",
-        "_scanned",
-        "policy",
-        "rest",
-    )
+    __slots__ = ("_line_judged", "_scanned")
 
     def __init__(self, policy: GatePolicy) -> None:
-        self.policy = policy
-        self.rest = b""
-        self._held = bytearray()
+        super().__init__(policy)
         self._scanned = 0
         """How many bytes of `_held` have been scanned and hold no end."""
         self._line_judged = False
-        self._last = LastHead(policy)
 
     @property
     def pending(self) -> bool:
@@ -63,25 +53,20 @@ class RequestReader:
         """Bytes of an unfinished head."""
         return len(self._held)
 
-    def forget(self) -> None:
-        """Keep nothing of the last head."""
-        self._last.forget()
-
     def feed(self, data: bytes) -> RequestHead | None:
         """The head that is complete with `data`, or None if there is more to come.
 
         Raises Refusal: the connection can then not be read on.
         """
+        return self.again(data) or self.read(data)
+
+    def read(self, data: bytes) -> RequestHead | None:
+        """As `feed`, for what `again` did not find: who reads often asks that one first."""
         buffer: bytes | bytearray = data
         if self._held:
             buffer = self._held
             buffer += data
         else:
-            last = self._last
-            request = last.again(data, self.policy)
-            if request is not None:
-                self.rest = last.rest
-                return request
             request = self._recall(data)
             if request is not None:
                 return request
@@ -105,7 +90,7 @@ class RequestReader:
         self.rest = bytes(buffer[end:])
         if self._scanned:
             self._clear()
-        self._last.remember(head, request, self.policy, recalled=False)
+        self._remember(head, request, recalled=False)
         return request
 
     def _recall(self, data: bytes) -> RequestHead | None:
@@ -118,7 +103,7 @@ class RequestReader:
         request = recall(head, self.policy)
         if request is not None:
             self.rest = b"" if end == size else data[end:]
-            self._last.remember(head, request, self.policy, recalled=True)
+            self._remember(head, request, recalled=True)
         return request
 
     def _wait(self, buffer: bytes | bytearray, start: int, limit: int) -> None:

@@ -17,6 +17,9 @@ fields are longer than `MOST_TAIL` nothing is kept.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from gwd.http.fields import Field, GatePolicy, is_value
 from gwd.http.head import NO_HEAD, RequestHead, UpgradeHead
 from gwd.http.recall import METHODS, loose_field, put
@@ -28,30 +31,40 @@ MOST_CHANGING = 8
 TRIES = 4
 """Heads in a row that are looked at for lines that change, to no avail."""
 _LINE_END = b"\r\n"
-_PRINTABLE = bytes(range(0x20, 0x7F))
+match_value: Final = re.compile(rb"[!-~][ -~]*+(?<! )(?=\r)").match
+"""What `match_loose` takes behind the name, but for blanks that are tabs; up to the line's end."""
 
 
 class LastHead:
-    """`rest` is what follows the head that `again` has found."""
+    """The lower floor of `gate.RequestReader`, which is a class that builds on this one, as a
+    collaborator would cost every request a call. `rest` is what follows the head found last."""
 
     __slots__ = (
         "_after",
         "_changes",
         "_changing",
+        "_followed",
         "_head",
+        "_held",
+        "_method",
         "_most_line",
         "_pieces",
-        "_policy",
         "_tail",
         "_tries",
+        "policy",
         "rest",
     )
 
     def __init__(self, policy: GatePolicy) -> None:
+        self.policy = policy
         self.rest = b""
+        self._held = bytearray()
+        """What has come of a head that is not whole yet."""
         self._tail = b""
         """The last head from its first field on; b"" if it is not remembered."""
         self._head = NO_HEAD
+        self._method = b""
+        """The method of the head handed out last, if that was found here."""
         self._follow(policy)
         self._changes: tuple[tuple[bytes, Field, int], ...] = ()
         """Of each line that changes: the bytes before its value, since the value before; what
@@ -65,14 +78,15 @@ class LastHead:
         self._tries = TRIES
 
     def _follow(self, policy: GatePolicy) -> None:
-        self._policy = policy
+        self._followed = policy
+        """What the last head was judged by."""
         self._most_line = min(policy.max_target, policy.max_head - MOST_TAIL)
         """Bytes of a request line with which neither itself nor the head can be too long."""
 
-    def again(self, data: bytes, policy: GatePolicy) -> RequestHead | None:
+    def again(self, data: bytes) -> RequestHead | None:
         """The head at the beginning of `data`, if it is here whole and like the last one."""
-        tail = self._tail
-        if not tail or policy is not self._policy:
+        tail, policy = self._tail, self.policy
+        if not tail or self._held or policy is not self._followed:
             return None
         match = match_plain_1_1(data)
         if match is None:
@@ -91,13 +105,11 @@ class LastHead:
                 if not data.startswith(before, stop):
                     return None
                 begin = stop + len(before)
-                stop = data.find(_LINE_END, begin)
-                if stop <= begin:
+                found = match_value(data, begin)
+                if found is None:
                     return None
-                value = data[begin:stop]
-                # What `match_loose` takes behind the name, but for blanks that are tabs.
-                if value.translate(None, _PRINTABLE) or value.strip() != value:
-                    return None
+                value = found[0]
+                stop = begin + len(value)
                 if field.kind:
                     if not is_value(field.kind, value):
                         return None
@@ -111,7 +123,9 @@ class LastHead:
             self._tries = TRIES
         if start > self._most_line:
             return None
-        head.method = METHODS[method]
+        if method != self._method:
+            self._method = method
+            head.method = METHODS[method]
         head.path = path.decode()
         head.query = query.decode() if query else ""
         head.line = line
@@ -120,6 +134,7 @@ class LastHead:
         return head
 
     def forget(self) -> None:
+        """Keep nothing of the last head."""
         self._tail = self._after = b""
         self._head = NO_HEAD
         self._changes = ()
@@ -127,9 +142,7 @@ class LastHead:
         self._pieces = []
         self._tries = TRIES
 
-    def remember(
-        self, head: bytes, request: RequestHead, policy: GatePolicy, *, recalled: bool
-    ) -> None:
+    def _remember(self, head: bytes, request: RequestHead, *, recalled: bool) -> None:
         """Keep what follows the request line of `head`, if there is no authority in that.
 
         `recalled`: it has a shape, so its lines decide nothing about each other.
@@ -144,9 +157,10 @@ class LastHead:
             return
         before, self._tail = self._tail, head[start:]
         self._head = request
+        self._method = b""
         self._changes = ()
-        if policy is not self._policy:
-            self._follow(policy)
+        if self.policy is not self._followed:
+            self._follow(self.policy)
         elif recalled and before and self._tries:
             self._tries -= 1
             self._compare(before.split(_LINE_END), self._tail.split(_LINE_END))
@@ -170,7 +184,7 @@ class LastHead:
         here, there = -1, 0
         for at in changing:
             line = lines[at]
-            field = loose_field(line, self._policy)
+            field = loose_field(line, self.policy)
             if field is None:
                 return
             place = 0

@@ -86,6 +86,7 @@ class Exchange:
         "_sent_ns",
         "_start",
         "_trials",
+        "_until",
         "_upstream",
         "_whole",
         "answered_ns",
@@ -113,6 +114,8 @@ class Exchange:
     """Whether all of the request's body has come."""
     _sent_ns: int
     """When the request set out, or was written whole if that came later, monotonic ns."""
+    _until: float
+    """When the answer's head has to have come, once the request is written whole."""
     reusable: bool
     """Whether its connection may serve another request once the answer is complete, as far as the
     request goes: it is written whole, and not framed in a way that few expect (SEC-19)."""
@@ -140,14 +143,20 @@ class Exchange:
         line at the end. `timeout` bounds the whole exchange up to the answer's head, in seconds.
         `now_ns`: the time, monotonic, or what it was a moment ago. `body` is what is here of the
         request's body, `whole` whether that is all."""
-        self.config = upstream.config
+        self.config = config = upstream.config
         self.sink = sink
         self.head = head
         self.idempotent = head.method in IDEMPOTENT
         self._upstream = upstream
         self._start = start
         self._own = own
-        self._deadline = NEVER if timeout is None else upstream.clock.now + timeout + TICK
+        now = upstream.clock.now + TICK
+        self._until = until = now + config.response_timeout
+        if timeout is None:
+            self._deadline = NEVER
+        else:
+            self._deadline = deadline = now + timeout
+            self._until = min(until, deadline)
         self._held: HeldBody | None = None
         self._trials: Trials | None = None
         self._sent_ns = now_ns
@@ -188,8 +197,9 @@ class Exchange:
         if wire:
             connection.write(wire)
         if last and self.state == SENDING:
-            self._sent_ns = monotonic_ns()
-            connection.arm(self._await_answer())
+            self._begin_to_wait()
+            self._await_answer()
+            connection.arm(self._until)
 
     def pause_answer(self) -> None:
         if self.state == ANSWERING and self.connection is not None:
@@ -246,7 +256,7 @@ class Exchange:
 
     def assigned(self, connection: Connection) -> None:
         """`connection`, which was waited for, is ours."""
-        self._sent_ns = monotonic_ns()
+        self._begin_to_wait()
         self._send(connection)
 
     def _send(self, connection: Connection) -> None:
@@ -256,21 +266,31 @@ class Exchange:
         host = head.host_line if upstream.preserves_host else upstream.host_line
         if not host:  # an HTTP/1.0 client may have named none
             host = connection.endpoint.host_line
-        body = self._open_body() if head.has_body else b""
-        wire = b"".join((self._start, host, head.lines, self._own, body))
+        if not head.has_body:
+            self.state = AWAITING
+            self.reusable = True
+            wire = b"".join((self._start, host, head.lines, self._own))
+            connection.begin(self, wire, self._until)
+            return
+        wire = b"".join((self._start, host, head.lines, self._own, self._open_body()))
         if self._whole:
-            connection.begin(self, wire, self._await_answer())
+            self._await_answer()
+            connection.begin(self, wire, self._until)
         else:
             self.state = SENDING
             connection.begin(self, wire, NEVER)
             self.sink.body_wanted()
 
-    def _await_answer(self) -> float:
-        """The request is whole; until when the answer's head has to come."""
+    def _await_answer(self) -> None:
+        """The request is written whole."""
         self.state = AWAITING
         self.reusable = self._held is None or self.head.method not in _BODY_UNUSUAL
-        until = self._upstream.clock.now + self.config.response_timeout + TICK
-        return until if until < self._deadline else self._deadline  # noqa: FURB136 min() costs more
+
+    def _begin_to_wait(self) -> None:
+        """The service's time to answer begins now."""
+        self._sent_ns = monotonic_ns()
+        until = self._upstream.clock.now + TICK + self.config.response_timeout
+        self._until = min(until, self._deadline)
 
     def _open_body(self) -> bytes:
         """What is here of the body, as it is sent."""
@@ -455,7 +475,7 @@ class Exchange:
     def _leave(self) -> None:
         """Part from endpoint and connection."""
         self.state = WAITING
-        self._sent_ns = monotonic_ns()
+        self._begin_to_wait()
         endpoint, self.endpoint = self.endpoint, None
         self.connection = None
         if endpoint is not None:

@@ -183,7 +183,7 @@ class ClientConnection(AnsweringConnection):
         turn = TURN
         while True:
             try:
-                head = reader.feed(data)
+                head = reader.again(data) or reader.read(data)
             except Refusal as refusal:
                 self._begin(NO_HEAD, b"")
                 self._worker.journey.malformed(self, refusal)

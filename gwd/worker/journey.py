@@ -278,7 +278,8 @@ class Journey:
                 f"{client.telling}X-Request-Id: {client.request_id}\r\n"
                 f"traceparent: {trace.decode('latin-1')}\r\n\r\n"
             )
-        return added + own.encode("latin-1")
+        wire = own.encode("latin-1")
+        return added + wire if added else wire
 
 
 def _rewritten(

@@ -417,8 +417,7 @@ def test_sec_02_a_read_costs_less_than_50_ms(name: str) -> None:
 
 
 def test_nothing_is_kept_of_a_long_head_nor_after_forgetting() -> None:
-    reader = RequestReader(GatePolicy(max_head=65536))
-    last = reader._last
+    reader = last = RequestReader(GatePolicy(max_head=65536))
 
     def kept() -> int:
         lines = b"" if last._head is NO_HEAD else last._head.lines
