@@ -6,7 +6,9 @@ ten seconds are a ban, which all workers keep from their next request on, and th
 on to the kernel.
 
 A visitor remembers the change of the bans that it was judged by, so as long as nobody is banned or
-pardoned, being banned or not costs a request one look at one word.
+pardoned, being banned or not costs a request one look at one word. And who asks more than once per
+tick is counted some requests in advance, so nearly all of them cost one more look: whether the
+bucket is still the one they were counted in.
 
 Exempt addresses are never limited nor banned; trusted proxies are limited like anybody when they
 speak for themselves, and never banned (SEC-41). Behind one, the client is refused, and the
@@ -31,6 +33,8 @@ from gwd.segment.strikes import Strikes
 ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
 WINDOW_US = 10_000_000
 """In which `limits.ban.after` seconds' worth of refusals are too many."""
+ADVANCE = 32
+"""Requests of one visitor that are counted in advance, at most."""
 LEAST = 3
 """Refusals that make a ban, where the rate is so slow that its worth would be fewer."""
 
@@ -38,7 +42,21 @@ LEAST = 3
 class Visitor:
     """A client address, judged once: how it is limited, and whether it is let in at all."""
 
-    __slots__ = ("banned_until", "exempt", "ip", "key", "place", "refusal", "seen", "trusted")
+    __slots__ = (
+        "advance",
+        "asked_at",
+        "banned_until",
+        "bucket",
+        "counted",
+        "exempt",
+        "ip",
+        "key",
+        "place",
+        "refusal",
+        "seen",
+        "start",
+        "trusted",
+    )
 
     def __init__(
         self, ip: str, key: bytes, *, exempt: bool, trusted: bool, refusal: Refusal | None
@@ -55,6 +73,13 @@ class Visitor:
         """The change of the bans that `banned_until` was true at."""
         self.banned_until = 0
         """Monotonic µs."""
+        self.asked_at = -1
+        """The tick in which it was admitted last by a look at the bucket; the next one, if it is
+        not to be counted in advance in this one."""
+        self.counted = self.advance = 0
+        """Requests that were counted in advance, and what is left of them."""
+        self.bucket = self.start = 0
+        """They are good as long as the one word is the other (`segment.limiter.Advance`)."""
 
 
 class Shed:
@@ -73,6 +98,8 @@ class Shed:
         "_quota",
         "_sequence",
         "_strikes",
+        "_ticks",
+        "_unsettled",
         "_words",
         "action",
     )
@@ -84,6 +111,9 @@ class Shed:
         table = ProcessTable(segment)
         self._banned_cell = table.cell(column, BANNED)
         self._bans_made = table.cell(column, BANS_MADE)
+        self._ticks = 0
+        self._unsettled: dict[bytes, Visitor] = {}
+        """Who has been counted in advance since the last tick, one per key."""
         self._limiter: Limiter | None = None
         self._strikes: Strikes | None = None
         self._most = 0
@@ -119,22 +149,59 @@ class Shed:
                 segment, column, self._most, WINDOW_US, ipv6_prefix=self._prefix
             )
 
-    def judge(self, visitor: Visitor, peer: Visitor, now_us: int) -> Refusal | None:
-        """Judge a request of `visitor` that came from `peer`, the connection's other end."""
+    def judge(self, visitor: Visitor, peer: Visitor, now_ns: int) -> Refusal | None:
+        """Judge a request of `visitor` that came from `peer`, the connection's other end, at
+        `now_ns` (monotonic)."""
+        words = self._words
+        looked = words[self._sequence] == visitor.seen and not visitor.banned_until
+        if visitor.advance and looked and words[visitor.bucket] == visitor.start:
+            visitor.advance -= 1
+            return None
         if visitor.exempt:
             return None
-        looked = self._words[self._sequence] == visitor.seen and not visitor.banned_until
+        now_us = now_ns // 1000
         if not looked and self.banned(visitor, now_us):
             return self._refuse_banned(visitor, now_us, visitor is peer)
         limiter = self._limiter
         if limiter is None:
             return None
         wait = limiter.admit(visitor.key, now_us)
-        if not wait or self._observe:
+        if not wait:
+            if visitor.asked_at < self._ticks:
+                visitor.asked_at = self._ticks
+            elif visitor.asked_at == self._ticks:
+                self._count_in_advance(limiter, visitor, now_us)
+            return None
+        if self._observe:
             return None
         if self._went_too_far(visitor, now_us, visitor is peer):
             return self._refuse_banned(visitor, now_us, visitor is peer)
         return self._quota.refusal(wait)
+
+    def _count_in_advance(self, limiter: Limiter, visitor: Visitor, now_us: int) -> None:
+        """`visitor` has asked before in this tick."""
+        if self._unsettled.setdefault(visitor.key, visitor) is not visitor:
+            return  # another address of its network
+        self._settle(limiter, visitor)
+        count, visitor.bucket, visitor.start = limiter.advance(visitor.key, ADVANCE, now_us)
+        visitor.counted = visitor.advance = count
+        if not count:
+            visitor.asked_at += 1  # too little is left: not in this tick any more
+
+    def _settle(self, limiter: Limiter, visitor: Visitor) -> None:
+        if visitor.counted:
+            used, unused = visitor.counted - visitor.advance, visitor.advance
+            visitor.counted = visitor.advance = 0
+            limiter.settle(visitor.key, visitor.start, used, unused)
+
+    def settle(self) -> None:
+        """Take back what was counted in advance and not used. Call it on every tick, and when it is
+        judged by another one from now on."""
+        self._ticks += 1
+        if self._limiter is not None and self._unsettled:
+            for visitor in self._unsettled.values():
+                self._settle(self._limiter, visitor)
+            self._unsettled.clear()
 
     def banned(self, visitor: Visitor, now_us: int) -> bool:
         sequence = self._words[self._sequence]

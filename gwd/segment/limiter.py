@@ -16,6 +16,12 @@ but those that start a bucket at the same instant are counted, so the next is re
 One that is overtaken between its look at the mark and its store may start a bucket anew, or be
 counted for another address, by one request. Nothing adds up over time.
 
+Who asks in quick succession may be counted some requests in advance (`advance`); what was not used
+of them is taken back within a tick (`settle`). They are few against what is left, over all
+processes together, so nobody is refused for them who is not about to be; and they end with the
+bucket that they were counted in. So a request counts as if it had come up to a tick before it did,
+and what is admitted above the limit by that is at most what falls into the bucket in a tick.
+
 Rows are found once and remembered by every process in two halves: when the recent one is full it
 becomes the old one and what was in that is forgotten, unless it was asked for meanwhile. A flood of
 new addresses does not push out those that keep coming.
@@ -46,10 +52,18 @@ MOST_COUNT = 1 << 23
 LONGEST = 86_400_000_000
 """µs after which a bucket that never emptied is rebased: tags repeat after 12 days."""
 MOST_BURST = 1 << 22
+SPARE = 4
+"""What all processes together count in advance is at most this part of what a bucket has left."""
 REMEMBERED = 16384
 """Rows in each half of what a process remembers, per limiter: about 2 MiB."""
 COARSE_IPV4, COARSE_IPV6 = 24, 48
 """Prefixes by which addresses are counted for which the table has no room (SECURITY §4)."""
+
+
+Advance = tuple[int, int, int]
+"""(count, at_start, start): requests that were counted in advance, good as long as the word at
+`at_start` is `start`."""
+NO_ADVANCE: Advance = (0, 0, 0)
 
 
 class Limiter:
@@ -163,6 +177,40 @@ class Limiter:
             return 0
         words[self._limited] += 1
         return int(backlog - self._depth) + 1
+
+    def advance(self, key: bytes, most: int, now_us: int) -> Advance:
+        """Count up to `most` requests of `key`, which was admitted just now, in advance."""
+        row = self._recent.get(key)
+        if row is None:
+            return NO_ADVANCE
+        words = self._words
+        at_mark, at_start, mark, cells, own = row
+        start = words[at_start]
+        if words[at_mark] != mark:
+            return NO_ADVANCE
+        backlog = self._rows.count(cells, start) * self._interval - (now_us - start)
+        left = (self._depth - max(0.0, backlog)) / self._interval
+        count = min(most, int(left / (SPARE * words[COLUMNS_USED])))
+        cell = words[own]
+        here = cell - ((start & TAG_MASK) << COUNT_BITS)
+        if count < 1 or not 0 < here < MOST_COUNT or words[at_start] != start:
+            return NO_ADVANCE
+        words[own] = cell + count
+        return count, at_start, start
+
+    def settle(self, key: bytes, start: int, used: int, unused: int) -> None:
+        """The counterpart of `advance`, with the `start` that it told: so many of what was counted
+        in advance were admitted, and so many were not."""
+        words = self._words
+        words[self._allowed] += used
+        row = self._recent.get(key) or self._old.get(key)
+        if row is None or not unused:
+            return
+        at_mark, at_start, mark, _, own = row
+        cell = words[own]
+        here = cell - ((start & TAG_MASK) << COUNT_BITS)
+        if words[at_start] == start and words[at_mark] == mark and unused <= here <= COUNT_MASK:
+            words[own] = cell - unused
 
     def counted_alone(self, key: bytes) -> bool:
         """Whether `key`, which was judged just now, has a row of its own: what became of it is its

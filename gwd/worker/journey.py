@@ -77,7 +77,7 @@ class Journey:
             return
         refusal = visitor.refusal
         if refusal is None:
-            refusal = tables.shed.judge(visitor, client.remote, client.started_ns // 1000)
+            refusal = tables.shed.judge(visitor, client.remote, client.started_ns)
         if refusal is not None:
             self._turn_away(client, refusal)
             return
@@ -134,7 +134,7 @@ class Journey:
         client.visitor = visitor
         refusal = visitor.refusal
         if refusal is None:
-            refusal = client.tables.shed.judge(visitor, client.remote, client.started_ns // 1000)
+            refusal = client.tables.shed.judge(visitor, client.remote, client.started_ns)
         if refusal is not None:
             self._turn_away(client, refusal)
         return refusal is None

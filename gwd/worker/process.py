@@ -210,6 +210,7 @@ class Worker:
             self.clock.stop()
             for upstream in self.upstreams.values():
                 upstream.publish()
+            self.tables.shed.settle()
             self.account.close()
             self._tell_dropped()
             self.loop.close()
@@ -230,6 +231,7 @@ class Worker:
         if self._bans_seen != self._bans.sequence and now - self._bans_at >= BANS_EVERY:
             self._bans_at = now
             self._end_banned()
+        self.tables.shed.settle()
         self.account.flush()
         self._tell_dropped()
 
@@ -318,6 +320,7 @@ class Worker:
         if self._next_tls is not None:
             self.tls.install(self._next_tls)
             self._next_tls = None
+        self.tables.shed.settle()
         self._install(tables)
         self._listen_as(tables.snapshot.server.bind)
         if self._next_log is not None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gwd.clock import TICK
 from gwd.config.snapshot import Ban, Limits, PerIp, Rate
 from gwd.http.problem import Refusal
 from gwd.policies import Shed, Visitor
@@ -21,6 +22,7 @@ from gwd.segment.bans import BY_HAND, RATE, Bans
 from gwd.segment.limiter import Limiter
 from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import (
+    ALLOWED,
     BANNED,
     BANS_MADE,
     LIMITED,
@@ -31,6 +33,7 @@ from gwd.segment.processes import (
 NOW = 5_000_000_000
 """Monotonic µs."""
 SECOND = 1_000_000
+TICK_US = round(TICK * SECOND)
 
 PER_IP = PerIp(rate=Rate(1.0, 3, "1/s"), ipv6_prefix=64, connections=1000, mode="enforce")
 BAN = Ban(after=4.0, for_=60.0, action="drop")
@@ -44,7 +47,7 @@ VisitorFrom = Callable[..., Visitor]
 def judge(shed: Shed, visitor: Visitor, now: int = NOW, *, is_peer: bool = True) -> Refusal | None:
     """What becomes of a request that came from `visitor` itself, or else through a proxy."""
     proxy = Visitor("203.0.113.9", b"\xcb\0q\t", exempt=False, trusted=True, refusal=None)
-    return shed.judge(visitor, visitor if is_peer else proxy, now)
+    return shed.judge(visitor, visitor if is_peer else proxy, now * 1000)
 
 
 def reasons(
@@ -336,6 +339,109 @@ def test_three_workers_judge_as_one_without_bounds_would(
     finally:
         segment.close()
         other.close()
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.integers(0, 2),
+            st.sampled_from([0, 0, 0, 1, 1000, TICK_US // 3, TICK_US, SECOND // 3, 2 * SECOND]),
+            st.integers(1, 30),
+        ),
+        max_size=40,
+    ),
+    st.sampled_from([(10.0, 60), (100.0, 50), (1000.0, 300), (1.0, 40)]),
+)
+def test_who_is_counted_in_advance_gets_a_ticks_worth_more_at_most_and_loses_what_others_hold(
+    visitor_from: VisitorFrom, steps: list[tuple[int, int, int, int]], rate: tuple[float, int]
+) -> None:
+    per_second, burst = rate
+    limits = replace(NONE, per_ip=replace(PER_IP, rate=Rate(per_second, burst, "")))
+    segment = Segment.create(Sizes(max_workers=4, max_ips=512, max_endpoints=1, max_routes=1))
+    try:
+        table = ProcessTable(segment)
+        for slot in range(3):
+            table.claim(WORKER, slot, os.getpid())
+        sheds = [Shed(limits, segment, column) for column in range(3)]
+        known = [[visitor_from(ip) for ip in ("192.0.2.1", "2001:db8::1")] for _ in sheds]
+        levels, now, passed, ticked = [0.0, 0.0], NOW, 0, NOW
+        for number, worker, pause, asked in steps:
+            now += pause
+            if now - ticked >= TICK_US:
+                ticked = now
+                for shed in sheds:
+                    shed.settle()
+                assert not any(each.advance for of in known for each in of)
+            worth = per_second * (now - ticked) / 1e6
+            levels = [max(0.0, level - per_second * pause / 1e6) for level in levels]
+            for _ in range(asked):
+                visitor = known[worker][number]
+                held = sum(of[number].advance for of in known)
+                if judge(sheds[worker], visitor, now) is None:
+                    levels[number] += 1
+                    passed += 1
+                    assert levels[number] < burst + 1 + worth + 1e-6
+                else:
+                    assert levels[number] + held > burst - 1e-6
+                    assert held <= burst / 4
+        for shed in sheds:
+            shed.settle()
+        assert table.total(ALLOWED) == passed
+    finally:
+        segment.close()
+
+
+def test_who_asks_on_is_counted_in_advance_and_others_may_have_the_rest_with_the_next_tick(
+    segment: Segment, visitor_from: VisitorFrom
+) -> None:
+    limits = replace(NONE, per_ip=replace(PER_IP, rate=Rate(1.0, 400, "")))
+    one, two = Shed(limits, segment, 0), Shed(limits, segment, 1)
+    here, there = visitor_from(), visitor_from()
+    assert reasons(one, here, 1) == [""]
+    assert not here.advance, "it asked once"
+    assert reasons(one, here, 1) == [""]
+    held = here.advance
+    assert held > 10
+    assert reasons(one, here, 1) == [""]
+    assert here.advance == held - 1
+    assert reasons(two, there, 400).count("") == 400 - 2 - held
+    two.settle()
+    assert reasons(two, there, 1) == ["rate_limited"]
+    one.settle()
+    assert reasons(two, there, 400).count("") == held - 1
+    assert reasons(one, here, 1) == ["rate_limited"]
+
+
+def test_one_address_of_a_network_is_counted_in_advance(
+    segment: Segment, visitor_from: VisitorFrom
+) -> None:
+    limits = replace(NONE, per_ip=replace(PER_IP, rate=Rate(1.0, 400, "")))
+    shed = Shed(limits, segment, 0)
+    one, two = visitor_from("2001:db8::1"), visitor_from("2001:db8::2")
+    assert reasons(shed, one, 2) + reasons(shed, two, 2) == [""] * 4
+    assert one.advance
+    assert not two.advance
+    shed.settle()
+    assert reasons(shed, two, 2) == [""] * 2
+    assert two.advance
+
+
+def test_who_was_counted_in_advance_is_banned_with_the_next_request(
+    segment: Segment, visitor_from: VisitorFrom
+) -> None:
+    limits = replace(WITH_BANS, per_ip=replace(PER_IP, rate=Rate(1.0, 400, "")))
+    shed, visitor = Shed(limits, segment, 0), visitor_from()
+    assert reasons(shed, visitor, 3) == [""] * 3
+    assert visitor.advance
+    Bans(segment).ban(visitor.key, 32, NOW, NOW + SECOND, BY_HAND, peer=True)
+    assert reasons(shed, visitor, 2) == ["banned"] * 2
+    assert reasons(shed, visitor, 1, NOW + 2 * SECOND) == [""]
 
 
 def test_nobody_is_banned_for_what_neighbours_do(visitor_from: VisitorFrom) -> None:

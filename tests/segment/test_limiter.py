@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwd.segment import limiter as limiter_module
-from gwd.segment.limiter import LONGEST, MOST_COUNT, Limiter
+from gwd.segment.limiter import LONGEST, MOST_BURST, MOST_COUNT, NO_ADVANCE, SPARE, Limiter
 from gwd.segment.memory import Segment, Sizes
 from gwd.segment.processes import (
     ALLOWED,
@@ -154,6 +154,74 @@ def test_everything_is_accounted_for(make):
     table = ProcessTable(segment)
     assert passed == 5
     assert (table.total(ALLOWED), table.total(LIMITED), table.total(TRACKED)) == (5, 3, 1)
+
+
+def test_what_is_counted_in_advance_is_counted_for_all_and_taken_back_by_its_process(make):
+    segment = make(columns=2)
+    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    table = ProcessTable(segment)
+    assert limiter.advance(KEY, 10, NOW) == NO_ADVANCE, "nobody was admitted"
+    assert limiter.admit(KEY, NOW) == 0
+    count, at_start, start = limiter.advance(KEY, 10, NOW)
+    assert (count, segment.words[at_start]) == (10, start)
+    assert other.remaining(KEY, NOW) == 89
+    assert table.total(ALLOWED) == 1
+    limiter.settle(KEY, start, 4, 6)
+    assert other.remaining(KEY, NOW) == 95
+    assert table.total(ALLOWED) == 5
+
+
+@pytest.mark.parametrize("columns", [1, 3, 12])
+def test_all_processes_together_count_a_quarter_of_what_is_left_in_advance_at_most(make, columns):
+    segment = make(columns=columns)
+    limiters = [Limiter(segment, column, b"r", 1, 1000) for column in range(columns)]
+    for limiter in limiters:
+        assert limiter.admit(KEY, NOW) == 0
+    left = limiters[0].remaining(KEY, NOW)
+    counted = sum(limiter.advance(KEY, 1000, NOW)[0] for limiter in limiters)
+    assert 0 < counted <= left / SPARE
+    assert limiters[0].remaining(KEY, NOW) == left - counted
+    # Where little is left, everybody is judged one by one.
+    assert admitted(limiters[0], NOW, left) == left - counted
+    assert limiters[0].advance(KEY, 1000, NOW) == NO_ADVANCE
+
+
+def test_what_was_counted_in_advance_ends_with_its_bucket(make):
+    segment = make(columns=2)
+    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    limiter.admit(KEY, NOW)
+    _, at_start, start = limiter.advance(KEY, 10, NOW)
+    later = NOW + 60 * SECOND
+    assert other.admit(KEY, later) == 0
+    assert segment.words[at_start] != start
+    assert other.remaining(KEY, later) == 99
+    limiter.settle(KEY, start, 0, 10)
+    assert other.remaining(KEY, later) == 99
+    limiter.admit(KEY, later)
+    limiter.settle(KEY, start, 0, 1)
+    assert other.remaining(KEY, later) == 98
+
+
+def test_what_was_counted_in_advance_ends_with_its_row(make):
+    segment = make(columns=2, max_ips=8)
+    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    limiter.admit(KEY, NOW)
+    _, at_start, start = limiter.advance(KEY, 10, NOW)
+    later = NOW + 60 * SECOND
+    for number in range(8):
+        other.admit(bytes([9, 9, 9, number]), later)
+    assert segment.words[at_start] != start
+    before = segment.words.tobytes()
+    limiter.settle(KEY, start, 0, 10)
+    assert segment.words.tobytes() == before
+
+
+def test_a_full_cell_is_counted_no_further_in_advance(make):
+    segment = make(columns=1)
+    limiter = Limiter(segment, 0, b"r", 1e6, MOST_BURST)
+    limiter.admit(KEY, NOW)
+    segment.words[own_cell(limiter)] += MOST_COUNT
+    assert limiter.advance(KEY, 10, NOW + 10 * SECOND) == NO_ADVANCE
 
 
 def test_a_crash_refunds_nobody(make):
