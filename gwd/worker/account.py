@@ -144,12 +144,16 @@ class Account:
             wall = (end + to_wall) // 1_000_000
             if wall != millisecond:
                 millisecond, opening = wall, _open_line(wall)
-            waited = _seconds((answered - began) // 1000) if answered else "null"
+            took = _seconds(micros)
+            if answered == end:
+                waited = took  # the answer came whole
+            else:
+                waited = _seconds((answered - began) // 1000) if answered else "null"
             if len(path) > MOST_FIELD:
                 path = path[:MOST_FIELD]
             lines.append(
                 f'{opening}{own}","status":{status},"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
-                f'"duration":{_seconds(micros)},"upstream_duration":{waited},"path":"{path}",{rest}'
+                f'"duration":{took},"upstream_duration":{waited},"path":"{path}",{rest}'
             )
 
 
