@@ -22,8 +22,8 @@ HOT = (
     *("policies/quota", "policies/shed", "routing/table", "routing/tree", "segment/limiter"),
     "segment/metrics",
     *("upstream/balance", "upstream/connection", "upstream/endpoint", "upstream/exchange"),
-    *("upstream/upstream", "worker/account", "worker/client", "worker/framing", "worker/intake"),
-    *("worker/journey", "worker/answering", "worker/connection"),
+    *("upstream/replay", "upstream/upstream", "worker/account", "worker/client", "worker/framing"),
+    *("worker/intake", "worker/journey", "worker/answering", "worker/connection"),
 )
 DERIVED = ("upstream/upgrade", "worker/detour", "worker/secure")
 """Not hot, but what derives from compiled classes has to be compiled, too."""

@@ -169,7 +169,7 @@ class Shed:
         if not wait:
             if visitor.asked_at < self._ticks:
                 visitor.asked_at = self._ticks
-            elif visitor.asked_at == self._ticks:
+            elif looked and visitor.asked_at == self._ticks:
                 self._count_in_advance(limiter, visitor, now_us)
             return None
         if self._observe:

@@ -190,7 +190,8 @@ class Limiter:
             return NO_ADVANCE
         backlog = self._rows.count(cells, start) * self._interval - (now_us - start)
         left = (self._depth - max(0.0, backlog)) / self._interval
-        count = min(most, int(left / (SPARE * words[COLUMNS_USED])))
+        # A second's worth at most: what a process that dies leaves unused is gone by then.
+        count = min(most, int(left / (SPARE * words[COLUMNS_USED])), int(1e6 / self._interval))
         cell = words[own]
         here = cell - ((start & TAG_MASK) << COUNT_BITS)
         if count < 1 or not 0 < here < MOST_COUNT or words[at_start] != start:

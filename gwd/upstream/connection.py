@@ -136,6 +136,7 @@ class Connection:
         and its exchange stay counted at the endpoint until `part`."""
         assert self._transport is not None
         self._outbox.flush()
+        self.endpoint.handed_over += 1
         self.exchange = None
         self._clock.disarm(self)
         self._transport.set_protocol(protocol)
@@ -144,6 +145,7 @@ class Connection:
     def part(self) -> None:
         """What was handed over has ended."""
         self.endpoint.in_flight -= 1
+        self.endpoint.handed_over -= 1
         self._forget()
 
     def close(self) -> None:

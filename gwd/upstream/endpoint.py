@@ -72,6 +72,7 @@ class Endpoint:
         "_words",
         "address",
         "config",
+        "handed_over",
         "host",
         "host_line",
         "in_flight",
@@ -99,6 +100,8 @@ class Endpoint:
         self.in_flight = 0
         """Exchanges of this worker that have chosen it and have no complete answer yet: `engage`
         counts one, who parts from it takes itself off."""
+        self.handed_over = 0
+        """Those of them that have become tunnels."""
         self.usable = True
         """Whether a new exchange should choose it."""
         self.waiting: deque[Exchange] = deque()

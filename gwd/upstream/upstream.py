@@ -116,7 +116,7 @@ class Upstream:
         """Whether one more exchange may begin to retry."""
         under_way = 0
         for endpoint in self._endpoints.values():
-            under_way += endpoint.in_flight
+            under_way += endpoint.in_flight - endpoint.handed_over
         return self.retrying < max(BUDGET_LEAST, BUDGET_SHARE * under_way)
 
     def tick(self, now: float) -> None:

@@ -157,7 +157,6 @@ class ClientConnection(AnsweringConnection):
             )
         elif state == IDLE and self.status and (left := self._idle_left()) > 0:
             self._reader.forget()
-            self.head = NO_HEAD
             self._arm(left)
         elif state in (IDLE, LINGER):
             self._leave()
@@ -252,6 +251,7 @@ class ClientConnection(AnsweringConnection):
         worker = self._worker
         clock = worker.clock
         self._state = IDLE
+        self.head = NO_HEAD
         self.idle_since = clock.now
         if self._write_paused:
             self._watch()

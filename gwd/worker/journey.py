@@ -50,7 +50,11 @@ def identities() -> Iterator[str]:
     first = int.from_bytes(os.urandom(6), "big") + 1
     # What 256 of them have in common is formatted once.
     blocks = map(f"{prefix}{{:014x}}".format, count(first))
-    return chain.from_iterable(map(block.__add__, _HEX) for block in blocks)
+    return chain.from_iterable(map(_ids_of, blocks))
+
+
+def _ids_of(block: str) -> Iterator[str]:
+    return map(block.__add__, _HEX)
 
 
 class Journey:

@@ -40,7 +40,7 @@ def visits(gateway: Gateway) -> Iterator[tuple[Callable[[int], None], Callable[[
         def visit(number: int) -> None:
             key = (FIRST + number).to_bytes(4, "big")
             visitor = Visitor("", key, exempt=False, trusted=False, refusal=None)
-            shed.judge(visitor, time.monotonic_ns() // 1000, False)
+            shed.judge(visitor, visitor, time.monotonic_ns())
 
         yield visit, lambda: int(words[made] - words[gone])
 

@@ -158,7 +158,7 @@ def test_everything_is_accounted_for(make):
 
 def test_what_is_counted_in_advance_is_counted_for_all_and_taken_back_by_its_process(make):
     segment = make(columns=2)
-    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    limiter, other = (Limiter(segment, column, b"r", 100, 100) for column in range(2))
     table = ProcessTable(segment)
     assert limiter.advance(KEY, 10, NOW) == NO_ADVANCE, "nobody was admitted"
     assert limiter.admit(KEY, NOW) == 0
@@ -174,7 +174,7 @@ def test_what_is_counted_in_advance_is_counted_for_all_and_taken_back_by_its_pro
 @pytest.mark.parametrize("columns", [1, 3, 12])
 def test_all_processes_together_count_a_quarter_of_what_is_left_in_advance_at_most(make, columns):
     segment = make(columns=columns)
-    limiters = [Limiter(segment, column, b"r", 1, 1000) for column in range(columns)]
+    limiters = [Limiter(segment, column, b"r", 1000, 1000) for column in range(columns)]
     for limiter in limiters:
         assert limiter.admit(KEY, NOW) == 0
     left = limiters[0].remaining(KEY, NOW)
@@ -188,7 +188,7 @@ def test_all_processes_together_count_a_quarter_of_what_is_left_in_advance_at_mo
 
 def test_what_was_counted_in_advance_ends_with_its_bucket(make):
     segment = make(columns=2)
-    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    limiter, other = (Limiter(segment, column, b"r", 100, 100) for column in range(2))
     limiter.admit(KEY, NOW)
     _, at_start, start = limiter.advance(KEY, 10, NOW)
     later = NOW + 60 * SECOND
@@ -204,7 +204,7 @@ def test_what_was_counted_in_advance_ends_with_its_bucket(make):
 
 def test_what_was_counted_in_advance_ends_with_its_row(make):
     segment = make(columns=2, max_ips=8)
-    limiter, other = (Limiter(segment, column, b"r", 1, 100) for column in range(2))
+    limiter, other = (Limiter(segment, column, b"r", 100, 100) for column in range(2))
     limiter.admit(KEY, NOW)
     _, at_start, start = limiter.advance(KEY, 10, NOW)
     later = NOW + 60 * SECOND
@@ -214,6 +214,15 @@ def test_what_was_counted_in_advance_ends_with_its_row(make):
     before = segment.words.tobytes()
     limiter.settle(KEY, start, 0, 10)
     assert segment.words.tobytes() == before
+
+
+def test_no_more_is_counted_in_advance_than_falls_in_within_a_second(make):
+    limiter = Limiter(make(columns=1), 0, b"r", 7.5, 1000)
+    limiter.admit(KEY, NOW)
+    assert limiter.advance(KEY, 100, NOW)[0] == 7
+    rare = Limiter(make(columns=1), 0, b"r", 0.5, 1000)
+    rare.admit(KEY, NOW)
+    assert rare.advance(KEY, 100, NOW) == NO_ADVANCE
 
 
 def test_a_full_cell_is_counted_no_further_in_advance(make):

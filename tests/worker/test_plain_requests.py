@@ -17,6 +17,7 @@ import pytest
 from in_process import BODY, PlainRig
 
 from gwd.clock import TICK
+from gwd.http.head import NO_HEAD
 
 CLIENTS = 3
 GET = b"GET /items/%d HTTP/1.1\r\nHost: x\r\nUser-Agent: test\r\nCookie: a=%d\r\n\r\n"
@@ -117,6 +118,13 @@ def rig(
     monkeypatch.setenv("GWD_EVENT_LOOP", request.param)
     with closing(CountingRig(tmp_path)) as made:
         yield made
+
+
+def test_a_connection_between_two_requests_keeps_no_head(rig: CountingRig) -> None:
+    rig.ask(1)
+    connections = rig.worker.census.connections
+    assert len(connections) == CLIENTS
+    assert all(each.idle and each.head is NO_HEAD for each in connections)
 
 
 def test_ten_times_the_requests_make_no_more_tasks_futures_or_timers(rig: CountingRig) -> None:

@@ -21,6 +21,7 @@ import gwd.worker.process
 import gwd.worker.tables
 from gwd.http.gate import GatePolicy
 from gwd.http.websocket import accept_value
+from gwd.upstream.upstream import BUDGET_LEAST
 from gwd.worker.tables import Route, Tables
 from gwd.worker.tunnel import Tunnel
 
@@ -114,6 +115,22 @@ async def _echoes(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter], paylo
     frame = b"\x82\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload
     ends[1].write(frame)
     return await ends[0].readexactly(len(frame)) == frame
+
+
+def test_tunnels_are_no_requests_that_others_might_retry_beside(rig: TunnelRig) -> None:
+    upstream = rig.worker.upstreams["app"]
+    for _ in range(5 * BUDGET_LEAST + 5):
+        rig.run(rig.open())
+    assert rig.in_flight() == 5 * BUDGET_LEAST + 5
+    upstream.retrying = BUDGET_LEAST
+    assert not upstream.retry_allowed()
+    (endpoint,) = upstream.endpoints
+    endpoint.in_flight += 5 * BUDGET_LEAST + 5
+    assert upstream.retry_allowed()
+    endpoint.in_flight -= 5 * BUDGET_LEAST + 5
+    rig.leave()
+    rig.run(asyncio.sleep(0.1))
+    assert (endpoint.in_flight, endpoint.handed_over) == (0, 0)
 
 
 @pytest.mark.plain
