@@ -8,7 +8,6 @@ the route's `timeout` leaves. What the parts amount to is decided by `gwd.aggreg
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING
 
 from gwd.aggregate.merge import Outcome, merge
@@ -137,8 +136,7 @@ class FanOut:
         self._starting = True
         self._budget = worker.budget
         self._budget.suspect(client, 0)
-        asked = copy(head)
-        asked.method, asked.lines, asked.has_body = "GET", lines, False
+        asked = _asked(head, lines)
         targets = [part.target(captures) for part in plan.parts]
         for part, target in zip(plan.parts, targets, strict=True):
             sink = PartSink(self)
@@ -205,6 +203,16 @@ class FanOut:
                 ("Gwd-Incomplete", ", ".join(merged.incomplete)),
             )
         self._client.respond(200, headers, merged.body)
+
+
+def _asked(head: RequestHead, lines: bytes) -> RequestHead:
+    """What an exchange for a part reads of a head."""
+    asked = RequestHead()
+    asked.method = "GET"
+    asked.host_line = head.host_line
+    asked.lines = lines
+    asked.has_body = asked.chunked = False
+    return asked
 
 
 def parts_lines(lines: bytes) -> bytes:

@@ -55,6 +55,7 @@ def main() -> None:
 def _shows(wanted: tuple[str, ...], room: Path, options: argparse.Namespace) -> Iterator[Show]:
     if "accuracy" in wanted:
         yield accuracy.show(room, options.seconds)
+        yield accuracy.show_busy(room, options.seconds)
     if "error" in wanted:
         yield error.show(0.8, 3)
     if "cost" in wanted:

@@ -3,6 +3,9 @@
 Due is rate x time + burst, from its first request to its last. Worse than plain, a worker is
 killed every second, and the config is reloaded every second. By IPv6, the offender's 32
 connections come from 32 addresses of one /64, which count as one.
+
+Then with a limit so wide that workers count a busy address in advance (`gwd.policies.shed`): who
+keeps below it must not be refused once, and who does not must get no more than is due.
 """
 
 from __future__ import annotations
@@ -21,15 +24,21 @@ from loadtests.limits.report import Show
 
 RATE, BURST = 100, 50
 OFFERED, CONNECTIONS, NEIGHBOUR = 1000, 32, 50
-CONFIG = f"""
+WIDE, WIDE_BURST = 2000, 1000
+BUSY = (1800, 2400)
+"""Requests per second that a busy address asks for."""
+TROUBLES = ("none", "a worker killed every second", "a reload every second")
+
+
+def config(rate: int, burst: int) -> str:
+    return f"""
 [limits.per_ip]
-rate = "{RATE}/s"
-burst = {BURST}
+rate = "{rate}/s"
+burst = {burst}
 [segment]
 max_workers = 4
 max_ips = 1024
 """
-TROUBLES = ("none", "a worker killed every second", "a reload every second")
 
 
 @dataclass(slots=True)
@@ -50,7 +59,7 @@ class Outcome:
 
 
 def measure(room: Path, seconds: float, trouble: str, *, ipv6: bool = False) -> Outcome:
-    with Gateway(room, CONFIG, workers=4, faces_all=ipv6) as running:
+    with Gateway(room, config(RATE, BURST), workers=4, faces_all=ipv6) as running:
         if ipv6:
             address = ("2001:db8:ffff::1", running.port)
             offenders = [f"2001:db8:0:1::{n + 1:x}" for n in range(CONNECTIONS)]
@@ -121,6 +130,35 @@ def show(room: Path, seconds: float) -> Show:
             else:
                 outcome = measure(place, seconds, trouble)
             _add(table, family, trouble, outcome)
+    return table
+
+
+def measure_busy(room: Path, seconds: float, offered: float) -> Told:
+    with Gateway(room, config(WIDE, WIDE_BURST), workers=4) as running:
+        address = ("127.0.0.1", running.port)
+        return pace(address, offered, seconds, ["127.0.0.2"], connections=CONNECTIONS)
+
+
+def show_busy(room: Path, seconds: float) -> Show:
+    table = Show(
+        "busy",
+        "How exact it is where requests are counted in advance",
+        f"Four workers, {WIDE}/s with burst {WIDE_BURST} per address; one address asks for "
+        f"{seconds:g} s over {CONNECTIONS} connections. Due is what it asks, and at most rate × "
+        "time + burst.",
+        ("offered/s", "admitted", "due", "deviation", "refused", "cut"),
+    )
+    for number, offered in enumerate(BUSY):
+        told = measure_busy(room / f"busy-{number}", seconds, offered)
+        due = min(told.offered, WIDE * told.seconds + WIDE_BURST)
+        table.add(
+            told.offered / told.seconds,
+            told.good,
+            f"{due:.0f}",
+            f"{told.good / due - 1:+.2%}",
+            told.statuses[429],
+            told.cut + told.silent,
+        )
     return table
 
 

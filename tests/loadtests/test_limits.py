@@ -36,6 +36,12 @@ def test_an_address_gets_what_is_due_and_a_neighbour_loses_nothing(
     assert good.cut <= 4 * outcome.blows if trouble == accuracy.TROUBLES[1] else good.cut == 0
 
 
+def test_a_busy_address_below_its_limit_is_never_refused(tmp_path: Path) -> None:
+    told = accuracy.measure_busy(tmp_path / "gateway", 1.0, 600)
+    assert told.offered > 100
+    assert told.good == told.offered
+
+
 @pytest.mark.parametrize("pattern", error.PATTERNS, ids=lambda pattern: pattern.name)
 def test_racing_processes_stay_within_the_bound_that_is_told(pattern: error.Pattern) -> None:
     show = error.show(0.3, 1, (2,), (pattern,))
@@ -74,7 +80,9 @@ def two_banned() -> floods.Flood:
 
 
 def test_a_client_by_the_clock_says_what_it_could_not_send(tmp_path: Path) -> None:
-    with Gateway(tmp_path / "gateway", accuracy.CONFIG, workers=1) as running:
+    with Gateway(
+        tmp_path / "gateway", accuracy.config(accuracy.RATE, accuracy.BURST), workers=1
+    ) as running:
         port = running.port
         told = pace(("127.0.0.1", port), 40, 0.5, ["127.0.0.2"], connections=2)
     assert (told.wanted, told.offered, told.good) == (20, 20, 20)
