@@ -22,7 +22,6 @@ Moves and retries are bounded: by the number of endpoints + 1, by `retries`, by 
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import Protocol
 
 from gwd.clock import NEVER, TICK
 from gwd.http.bodies import LAST_CHUNK, encode_chunk
@@ -31,49 +30,15 @@ from gwd.http.problem import Refusal
 from gwd.upstream.connection import Connection
 from gwd.upstream.endpoint import Endpoint
 from gwd.upstream.replay import HOLD, HeldBody, Trials
+from gwd.upstream.sink import Sink, failure
 from gwd.upstream.upstream import Upstream
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2, less TRACE, which is refused."""
 _BODY_UNUSUAL = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
-# What befell an exchange, by the word that the log carries as its reason.
-_REFUSALS = {
-    "connect_failed": (502, "No connection could be made to the service."),
-    "connect_timeout": (504, "The service did not accept a connection in time."),
-    "upstream_closed": (502, "The service closed the connection without an answer."),
-    "upstream_timeout": (504, "The service did not answer in time."),
-    "upstream_write_timeout": (504, "The service did not read the request in time."),
-    "no_healthy_endpoint": (503, "No instance of the service can answer at the moment."),
-    "queue_full": (503, "Too many requests wait for the service."),
-    "pending_timeout": (503, "No connection to the service became free in time."),
-}
-
-
 # Where an exchange stands. Plain numbers: members of enums cost too much per request.
 WAITING, SENDING, AWAITING, ANSWERING, DONE = range(5)
-
-
-class Sink(Protocol):
-    """Who asked. Exactly one of `answer`, `failed` comes first; after `answer(…, False)` come
-    `answer_data` until its `last` is True, or `cut`."""
-
-    def answer(self, head: ResponseHead, data: bytes, last: bool) -> None: ...
-
-    def answer_data(self, data: bytes, last: bool) -> None: ...
-
-    def failed(self, refusal: Refusal) -> None:
-        """There will be no answer; nothing was delivered."""
-
-    def cut(self, refusal: Refusal) -> None:
-        """The answer broke off after its head: it must not look complete (SEC-22)."""
-
-    def body_wanted(self) -> None:
-        """A connection carries the request now, and its body is not all here."""
-
-    def pause_body(self) -> None: ...
-
-    def resume_body(self) -> None: ...
 
 
 class Exchange:
@@ -493,7 +458,5 @@ class Exchange:
             self._upstream.retrying -= 1
 
     def _fail(self, reason: str) -> None:
-        status, detail = _REFUSALS[reason]
-        headers = (("Retry-After", "1"),) if status == 503 else ()
         self._end()
-        self.sink.failed(Refusal(status, reason, detail, headers))
+        self.sink.failed(failure(reason))

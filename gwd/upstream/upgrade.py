@@ -17,7 +17,8 @@ from typing import Protocol
 from gwd.http.head import RequestHead, SwitchHead
 from gwd.http.websocket import Handshake, check_switch
 from gwd.upstream.connection import Connection
-from gwd.upstream.exchange import Exchange, Sink
+from gwd.upstream.exchange import Exchange
+from gwd.upstream.sink import Sink
 from gwd.upstream.upstream import Upstream
 
 
