@@ -52,8 +52,10 @@ MOST_COUNT = 1 << 23
 LONGEST = 86_400_000_000
 """µs after which a bucket that never emptied is rebased: tags repeat after 12 days."""
 MOST_BURST = 1 << 22
-SPARE = 4
+SPARE = 16
 """What all processes together count in advance is at most this part of what a bucket has left."""
+LEAST_ADVANCE = 4
+"""Fewer are not worth it: small limits are kept to the request."""
 REMEMBERED = 16384
 """Rows in each half of what a process remembers, per limiter: about 2 MiB."""
 COARSE_IPV4, COARSE_IPV6 = 24, 48
@@ -194,7 +196,7 @@ class Limiter:
         count = min(most, int(left / (SPARE * words[COLUMNS_USED])), int(1e6 / self._interval))
         cell = words[own]
         here = cell - ((start & TAG_MASK) << COUNT_BITS)
-        if count < 1 or not 0 < here < MOST_COUNT or words[at_start] != start:
+        if count < LEAST_ADVANCE or not 0 < here < MOST_COUNT or words[at_start] != start:
             return NO_ADVANCE
         words[own] = cell + count
         return count, at_start, start

@@ -7,7 +7,7 @@ from typing import Protocol
 from gwd.http.head import ResponseHead
 from gwd.http.problem import Refusal
 
-_FAILURES = {
+_REFUSALS = {
     "connect_failed": (502, "No connection could be made to the service."),
     "connect_timeout": (504, "The service did not accept a connection in time."),
     "upstream_closed": (502, "The service closed the connection without an answer."),
@@ -21,7 +21,7 @@ _FAILURES = {
 
 
 def failure(reason: str) -> Refusal:
-    status, detail = _FAILURES[reason]
+    status, detail = _REFUSALS[reason]
     headers = (("Retry-After", "1"),) if status == 503 else ()
     return Refusal(status, reason, detail, headers)
 
