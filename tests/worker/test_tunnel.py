@@ -117,6 +117,7 @@ async def _echoes(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter], paylo
     return await ends[0].readexactly(len(frame)) == frame
 
 
+@pytest.mark.plain
 def test_tunnels_are_no_requests_that_others_might_retry_beside(rig: TunnelRig) -> None:
     upstream = rig.worker.upstreams["app"]
     for _ in range(5 * BUDGET_LEAST + 5):
