@@ -141,9 +141,11 @@ def test_ten_times_the_requests_make_no_more_tasks_futures_or_timers(rig: Counti
         if not few["create_task"] + many["create_task"]:
             break  # else one more connection was needed, of which each client needs one at most
     assert few == many == {"create_task": 0, "create_future": CLIENTS}
-    clock = rig.worker.clock
-    assert [each for each in rig.timers if getattr(each, "__self__", None) is not clock] == []
+    clock, beating = rig.worker.clock, rig.worker._control
+    owners = [getattr(timer, "__self__", None) for timer in rig.timers]
+    owners = [owner for owner in owners if owner is not beating]  # once in a while, whoever asks
+    assert all(owner is clock for owner in owners)
     # asyncio's call_later is a call_at, too.
-    assert len(rig.timers) <= 2 * ticks
+    assert len(owners) <= 2 * ticks
     rig.worker.account.flush()
     assert rig.log.read_text().count("\n") == CLIENTS * asked
