@@ -87,7 +87,9 @@ def fares(address: tuple[str, int], source: str) -> str:
     with knocking(address, source) as sock:
         if unanswered(sock):
             return DROPPED
-        return REFUSED if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) else OPEN
+        # One that was opened may have been reset by its worker already.
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return REFUSED if error == errno.ECONNREFUSED else OPEN
 
 
 def is_served(address: tuple[str, int], source: str) -> bool:
