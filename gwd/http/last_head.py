@@ -93,6 +93,8 @@ class LastHead:
             return None
         line, method, path, query = match.groups()
         start = stop = len(line)
+        if start > self._most_line:
+            return None
         head = self._head
         changes = self._changes
         if not changes:
@@ -121,8 +123,6 @@ class LastHead:
                 return None
             head.lines = b"".join(pieces)
             self._tries = TRIES
-        if start > self._most_line:
-            return None
         if method != self._method:
             self._method = method
             head.method = METHODS[method]

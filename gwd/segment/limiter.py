@@ -190,15 +190,13 @@ class Limiter:
         start = words[at_start]
         if words[at_mark] != mark:
             return NO_ADVANCE
-        backlog = self._rows.count(cells, start) * self._interval - (now_us - start)
-        left = (self._depth - max(0.0, backlog)) / self._interval
+        left = self._left(cells, start, now_us)
         # A second's worth at most: what a process that dies leaves unused is gone by then.
         count = min(most, int(left / (SPARE * words[COLUMNS_USED])), int(1e6 / self._interval))
-        cell = words[own]
-        here = cell - ((start & TAG_MASK) << COUNT_BITS)
+        here = words[own] - _base(start)
         if count < LEAST_ADVANCE or not 0 < here < MOST_COUNT or words[at_start] != start:
             return NO_ADVANCE
-        words[own] = cell + count
+        words[own] += count
         return count, at_start, start
 
     def settle(self, key: bytes, start: int, used: int, unused: int) -> None:
@@ -210,10 +208,9 @@ class Limiter:
         if row is None or not unused:
             return
         at_mark, at_start, mark, _, own = row
-        cell = words[own]
-        here = cell - ((start & TAG_MASK) << COUNT_BITS)
+        here = words[own] - _base(start)
         if words[at_start] == start and words[at_mark] == mark and unused <= here <= COUNT_MASK:
-            words[own] = cell - unused
+            words[own] -= unused
 
     def counted_alone(self, key: bytes) -> bool:
         """Whether `key`, which was judged just now, has a row of its own: what became of it is its
@@ -230,9 +227,13 @@ class Limiter:
         start = self._words[at_start]
         if self._words[at_mark] != mark:
             return full  # given away just now, so it was empty
+        return max(0, math.ceil(self._left(cells, start, now_us)))
+
+    def _left(self, cells: int, start: int, now_us: int) -> float:
+        """Requests, and parts of one, that the bucket begun at `start` has room for."""
         tokens = self._rows.count(cells, start)
         backlog = tokens * self._interval - max(0, now_us - start)
-        return max(0, math.ceil((self._depth - max(0.0, backlog)) / self._interval))
+        return (self._depth - max(0.0, backlog)) / self._interval
 
     def _rebase(self, row: Row, backlog: float, now_us: int) -> None:
         """Start the bucket anew with the same backlog, and count one request."""
@@ -241,7 +242,7 @@ class Limiter:
         start = now_us - int(tokens * self._interval - backlog)
         start = max(start, self._words[at_start] + 1)
         self._words[at_start] = start
-        self._words[own] = (start & TAG_MASK) << COUNT_BITS | tokens + 1
+        self._words[own] = _base(start) + tokens + 1
 
     def _recall(self, key: bytes, now_us: int) -> Row | None:
         row = self._old.get(key)
@@ -292,3 +293,8 @@ class Limiter:
     def _place(self, key: bytes, what: bytes = b"") -> tuple[int, int]:
         digest = blake2b(self._rule + key, digest_size=16, key=self._hash_key, person=what)
         return self._rows.place(digest.digest())
+
+
+def _base(start: int) -> int:
+    """A cell of the bucket begun at `start`, with nothing counted. `admit` has it written out."""
+    return (start & TAG_MASK) << COUNT_BITS

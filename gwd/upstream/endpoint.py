@@ -60,7 +60,6 @@ class Endpoint:
         "_ewma_ns",
         "_failures",
         "_idle",
-        "_keepalive",
         "_loop",
         "_outbox",
         "_published",
@@ -131,7 +130,6 @@ class Endpoint:
     def configure(self, upstream: plain.Upstream, endpoint: plain.Endpoint, workers: int) -> None:
         """Take the settings of a (new) config; connections stay."""
         self.config = upstream
-        self._keepalive = upstream.keepalive_idle
         self.weight = endpoint.weight
         self.share = max(1, upstream.max_connections // workers)
 
@@ -254,7 +252,7 @@ class Endpoint:
         if self.waiting or self.retired:
             self._offer(connection)
             return
-        connection.deadline = deadline = now + self._keepalive
+        connection.deadline = deadline = now + self.config.keepalive_idle
         if deadline < connection.due:
             clock.put(connection)
         self._idle.append(connection)
@@ -270,7 +268,7 @@ class Endpoint:
         elif self.retired or (self.waiting and not self._may_open()):
             connection.close()
         else:
-            connection.arm(self._clock.now + self._keepalive)
+            connection.arm(self._clock.now + self.config.keepalive_idle)
             self._idle.append(connection)
 
     def _waiter(self, connection: Connection) -> Exchange | None:

@@ -116,12 +116,11 @@ class Exchange:
         self._start = start
         self._own = own
         now = upstream.clock.now + TICK
-        self._until = until = now + config.response_timeout
-        if timeout is None:
-            self._deadline = NEVER
-        else:
-            self._deadline = deadline = now + timeout
-            self._until = min(until, deadline)
+        self._deadline = NEVER
+        self._until = now + config.response_timeout
+        if timeout is not None:
+            self._deadline = now + timeout
+            self._until = min(self._until, self._deadline)
         self._held: HeldBody | None = None
         self._trials: Trials | None = None
         self._sent_ns = now_ns

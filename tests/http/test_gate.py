@@ -417,18 +417,18 @@ def test_sec_02_a_read_costs_less_than_50_ms(name: str) -> None:
 
 
 def test_nothing_is_kept_of_a_long_head_nor_after_forgetting() -> None:
-    reader = last = RequestReader(GatePolicy(max_head=65536))
+    reader = RequestReader(GatePolicy(max_head=65536))
 
     def kept() -> int:
-        lines = b"" if last._head is NO_HEAD else last._head.lines
-        return sum(map(len, (last._tail, last._after, lines, *last._pieces)))
+        lines = b"" if reader._head is NO_HEAD else reader._head.lines
+        return sum(map(len, (reader._tail, reader._after, lines, *reader._pieces)))
 
     def ask(cookie: bytes) -> None:
         assert reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: %b\r\n\r\n" % cookie) is not None
 
     for number in range(4):
         ask(b"a=%d" % number)
-    assert last._changes
+    assert reader._changes
     assert 0 < kept() < 500
     ask(b"a" * 30_000)
     assert kept() == 0

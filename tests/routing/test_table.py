@@ -24,15 +24,20 @@ def taken(table: RouteTable, request: str) -> Any:
     return (405, dict(found.headers)["Allow"]) if found.status == 405 else found.status
 
 
-def built(routes: list[Route]) -> RouteTable:
-    """As a worker builds it."""
+def build(routes: list[Route]) -> tuple[RouteTable, int]:
+    """The table as a worker builds it, and in how many slices."""
     building = RouteTable.build(routes)
+    slices = 0
     while True:
         try:
             next(building)
         except StopIteration as done:
-            table: RouteTable = done.value
-            return table
+            return done.value, slices
+        slices += 1
+
+
+def built(routes: list[Route]) -> RouteTable:
+    return build(routes)[0]
 
 
 def test_an_exact_host_comes_before_wildcards_and_the_longest_wildcard_before_none(
@@ -196,15 +201,7 @@ def test_a_wildcard_stands_only_before_a_domain(make_route: MakeRoute, host: str
 
 def test_building_yields_every_few_hundred_segments(make_route: MakeRoute) -> None:
     routes = [make_route(f"/s{i}/{{id}}", host=f"h{i}.example") for i in range(2000)]
-    building = RouteTable.build(routes)
-    slices = 0
-    while True:
-        try:
-            next(building)
-        except StopIteration as done:
-            table = done.value
-            break
-        slices += 1
+    table, slices = build(routes)
     assert slices >= 20
     assert taken(table, "GET h1999.example /s1999/7") == (1999, ())  # captures go nowhere
 
@@ -233,8 +230,15 @@ HOSTS = st.sampled_from([None, None, "x.io", "a.x.io", "*.x.io", "*.a.x.io", "*.
 METHODS = st.sampled_from([(), (), ("GET", "HEAD"), ("POST",), ("GET", "POST"), ("PUT",)])
 ASKED_HOSTS = st.sampled_from(["", "x.io", "a.x.io", "b.x.io", "b.a.x.io", "c.b.a.x.io", "io"])
 ASKED_METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE"])
+Drawn = tuple[str, str | None, tuple[str, ...]]
 ROUTES = st.lists(st.tuples(PATTERNS, HOSTS, METHODS), max_size=14)
 REQUESTS = st.lists(st.tuples(ASKED_HOSTS, ASKED_METHODS, PATHS), min_size=1, max_size=12)
+
+
+def without_conflicts(make_route: MakeRoute, drawn: list[Drawn]) -> list[Route]:
+    routes = [make_route(path, host=host, methods=methods) for path, host, methods in drawn]
+    clashing = {id(conflict.second) for conflict in conflicts(routes)}
+    return [route for route in routes if id(route) not in clashing]
 
 
 @settings(max_examples=200, deadline=None)
@@ -242,12 +246,10 @@ REQUESTS = st.lists(st.tuples(ASKED_HOSTS, ASKED_METHODS, PATHS), min_size=1, ma
 def test_the_table_decides_as_a_linear_scan_does(
     make_route: MakeRoute,
     reference: Callable[[list[Route]], Any],
-    drawn: list[tuple[str, str | None, tuple[str, ...]]],
+    drawn: list[Drawn],
     requests: list[tuple[str, str, str]],
 ) -> None:
-    routes = [make_route(path, host=host, methods=methods) for path, host, methods in drawn]
-    clashing = {id(conflict.second) for conflict in conflicts(routes)}
-    routes = [route for route in routes if id(route) not in clashing]
+    routes = without_conflicts(make_route, drawn)
     table, scan = RouteTable(routes), reference(routes)
     for request in requests:
         found = table.match(*request)
@@ -264,12 +266,10 @@ def test_the_table_decides_as_a_linear_scan_does(
 @given(ROUTES, REQUESTS)
 def test_a_table_without_captures_decides_as_one_with_them(
     make_route: MakeRoute,
-    drawn: list[tuple[str, str | None, tuple[str, ...]]],
+    drawn: list[Drawn],
     requests: list[tuple[str, str, str]],
 ) -> None:
-    routes = [make_route(path, host=host, methods=methods) for path, host, methods in drawn]
-    clashing = {id(conflict.second) for conflict in conflicts(routes)}
-    routes = [route for route in routes if id(route) not in clashing]
+    routes = without_conflicts(make_route, drawn)
     lean, full = built(routes), RouteTable(routes)
     for request in requests:
         found, expected = lean.match(*request), full.match(*request)
@@ -314,12 +314,7 @@ def test_a_table_built_for_serving_captures_what_a_route_makes_something_of(
     make_route: MakeRoute,
 ) -> None:
     routes = [make_route("/a/{id}", rewrite="/x/{id}"), make_route("/b/*", rewrite="/y/{*}")]
-    building = RouteTable.build([*routes, make_route("/c/{id}"), make_route("/d/*")])
-    try:
-        while True:
-            next(building)
-    except StopIteration as done:
-        table = done.value
+    table = built([*routes, make_route("/c/{id}"), make_route("/d/*")])
     assert taken(table, "GET - /a/7") == (0, ("7",))
     assert taken(table, "GET - /b/7/8") == (1, ("/7/8",))
     assert taken(table, "GET - /c/7") == (2, ())
